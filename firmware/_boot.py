@@ -1,6 +1,7 @@
-# Replaces the port's _boot.py, which would make a file system of all the flash it finds, record ring included.
+# Mounts the file system. Replaces the port's _boot.py, which would make a file system of all flash, record ring
+# included.
 
 import slots
 from device import flash
 
-slots.problem = flash.mount()  # kept there, where no bundle takes its place
+slots.problem = flash.mount()  # kept in slots, which no bundle replaces

@@ -1,5 +1,6 @@
-# Before main.py: what is frozen comes before files of the same name, so that a file on flash cannot stand in for a part
-# of the core whose digest the relay signs; a bundle, which was verified, comes before what is frozen.
+# Runs before main.py and decides where imports find modules. Frozen modules come before files of the same name, so that
+# no file on flash can replace a part of the core, whose digest the relay signs. A bundle, which was verified, comes
+# before the frozen modules.
 
 import gc
 import sys
@@ -9,9 +10,9 @@ from micropython import kbd_intr
 import device
 import slots
 
-kbd_intr(-1)  # main.py decides whether Ctrl-C gives a prompt
+kbd_intr(-1)  # device/service.py decides whether Ctrl-C gives a prompt
 
-# Collect early: what is in use never exceeds what lives by more than this, and what lives lies close together.
+# Garbage that is allowed before a collection. A small amount keeps the heap small and live objects close together.
 _GC_THRESHOLD_BYTES = 16384
 
 sys.path.remove(".frozen")

@@ -1,6 +1,6 @@
-# What a board does after power-up: it serves. Ctrl-C on the serial line ends that and leaves MicroPython's prompt,
-# unless relay.json closes it; until that was read there is no Ctrl-C. Code on trial that does not even get so far is
-# given up.
+# Runs after boot.py: the board serves. Ctrl-C on the serial line ends that and gives MicroPython's prompt, unless
+# relay.json closes it; before relay.json was read Ctrl-C does nothing. If this start itself fails, a trial of new code
+# ends at once.
 
 from micropython import kbd_intr
 

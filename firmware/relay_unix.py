@@ -1,9 +1,9 @@
-# The relay on a computer: MicroPython's unix port (frozen into micropython-tessera), also runs on CPython.
-# The flash is two files in the relay's directory, the clock is the system's. Boards have main.py instead.
+# The relay on a computer, on MicroPython's unix port (frozen into micropython-tessera) or on CPython. Its flash is two
+# files in the relay's directory, its clock is the system's. Boards have main.py instead.
 #
 #   micropython-tessera -X heapsize=192k -m relay_unix DIRECTORY [--port N] [--host ADDRESS] [--report]
 #
-# --report prints one JSON line at the end: runtime, curve tier, heap. It says nothing about what was stored.
+# --report prints one line of JSON at the end: runtime, curve tier, heap. It says nothing about what was stored.
 
 import asyncio
 import gc
@@ -27,14 +27,14 @@ from tessera.wire import PORT
 if MICROPYTHON:
     import micropython
 
-_GC_THRESHOLD_BYTES = 8192  # collect early: what is in use never exceeds what lives by more than this
-_SECTOR_HEAP_BYTES = 72  # of the record log's index: 40 that stay, and 32 for a moment as it is made
-_GATEWAYS = "storage.sqlite"  # where `tessera serve` keeps what is in ring.flash and keys.flash here
+_GC_THRESHOLD_BYTES = 8192  # garbage that is allowed before a collection, so that the heap stays small
+_SECTOR_HEAP_BYTES = 72  # that the record log's index takes for each sector: 40 stay, and 32 while it is made
+_GATEWAYS = "storage.sqlite"  # in which `tessera serve` keeps what is in ring.flash and keys.flash here
 _USAGE = "usage: relay_unix DIRECTORY [--host ADDRESS] [--port N] [--report]"
 
 
 class HeapWatch:
-    """The most heap that was in use at any of the moments it was asked to look, garbage of up to 8 KiB included."""
+    """The most heap that was in use whenever look() was called, with up to 8 KiB of garbage."""
 
     def __init__(self):
         self.peak_bytes = 0
@@ -45,12 +45,12 @@ class HeapWatch:
 
 
 def unix_ms():
-    """The system clock without floating point."""
+    """The time of the system's clock: Unix time in milliseconds, computed without floating point."""
     return time.time_ns() // 1_000_000
 
 
 def firmware_digest(directory):
-    """The digest of the frozen core (PROTOCOL §11); of the core's files if it is not frozen."""
+    """The digest of the frozen core (PROTOCOL §11), or of the core's files in a directory if it is not frozen."""
     try:
         from tessera_build import FIRMWARE_DIGEST
 
@@ -60,8 +60,8 @@ def firmware_digest(directory):
 
 
 def open_relay(path):
-    """(Relay that start() brings up, its configuration) of a relay directory made by `tessera relay new`, which is this
-    program's (ownership.take). Error before it makes a file if it cannot."""
+    """(a Relay that start() brings up, its configuration) from a directory that `tessera relay new` made and that this
+    program has locked (ownership.take). If it raises Error no file was made."""
     directory = Directory(path)
     core = __file__.rsplit("/", 1)[0] + "/tessera" if "/" in __file__ else "tessera"
     try:
@@ -78,8 +78,8 @@ def open_relay(path):
     if MICROPYTHON:
         gc.collect()
         if sectors[0] * _SECTOR_HEAP_BYTES > gc.mem_free():
-            raise Error("this relay was made for `tessera serve`, its record ring is too large for here: start that")
-    new = directory.read("seed") is not None  # it goes with the first start
+            raise Error("the record ring of this relay is too large for this program: start `tessera serve`")
+    new = directory.read("seed") is not None  # the first start removes it
     ring = FileDevice(path + "/ring.flash", sectors[0], new)
     keys = FileDevice(path + "/keys.flash", sectors[1], new)
     return Relay(ring, keys, directory, identity, os.urandom), config
@@ -90,7 +90,7 @@ def start(relay):
     relay.clock.not_before(1000 * RELEASED)
     relay.clock.set(unix_ms())
     if not relay.clock.known:
-        print("this computer's clock is too early for this relay: set it, the relay looks at it every minute")
+        print("this computer's clock is too early: set it; the relay looks at it every minute")
 
 
 def report(watch):
@@ -152,7 +152,7 @@ def _port(text):
     except ValueError:
         port = 0
     if not 0 < port < 65536:
-        raise Error("{} is no port: `--port N` takes a number from 1 to 65535".format(text))
+        raise Error("{} is not a port: `--port N` takes a number from 1 to 65535".format(text))
     return port
 
 
@@ -174,7 +174,7 @@ def main(arguments):
         print("tessera relay: {}".format(error or type(error).__name__))
         return 1
     except MemoryError:
-        print("tessera relay: its heap is too small: start it with more, `-X heapsize=`, or start `tessera serve`")
+        print("tessera relay: the heap is too small: start it with more (`-X heapsize=`), or start `tessera serve`")
         return 1
     finally:
         if held is not None:

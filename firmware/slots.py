@@ -1,8 +1,9 @@
-# Which code a board runs: what is frozen in its image, or a bundle (PROTOCOL §14) in one of two places of the flash.
+# Chooses the code that a board runs: what is frozen in its image, or a bundle (PROTOCOL §14) in one of two places of
+# the flash.
 #
-# Frozen and never part of a bundle, so that a bundle that does not work cannot take it away. A new bundle is tried
-# once: that it is being tried is durable before it runs, and a start that finds a trial neither confirmed nor new goes
-# back to what ran before. RP2 only; on an ESP32 the boot loader does this (device/ota.py).
+# This module is frozen and never part of a bundle, so a bundle that does not work cannot damage it. A new bundle is
+# tried once. That its trial began is durable before it runs. If a later start finds the trial begun and not confirmed,
+# it goes back to the code before. All this is for RP2 boards; on an ESP32 the boot loader does it (device/ota.py).
 
 import json
 from binascii import hexlify, unhexlify
@@ -11,19 +12,20 @@ from tessera import nor
 
 _STATE = "code"  # file: {"confirmed": slot or null, "trial": slot or null, "failed": version or null}
 _MOUNT = "/bundle"
-_REPLACED = ("board", "device", "tessera", "tessera_build")  # what a bundle brings
+_REPLACED = ("board", "device", "tessera", "tessera_build")  # the modules and packages that a bundle brings
 
-BUNDLE = 2  # the kind of release that a slot takes
+BUNDLE = 2  # the kind of release that these slots take
 
-problem = "the file system was not mounted"  # why there is none, in words; None if there is one (_boot.py sets it)
-_timer = None  # kept, or the collector would stop it
-current = None  # the Slots (or OtaSlots) of this board; None before start() and without a file system
+problem = "the file system was not mounted"  # in words why there is no file system, or None; _boot.py sets it
+_timer = None  # kept here, as the garbage collector would stop it otherwise
+current = None  # this board's Slots or OtaSlots; None before start() and without a file system
 
 
 class Slots:
-    """Two block devices for bundles, and which of them runs.
+    """Two places for bundles, and which of them runs. The interface is what tessera/staging.py needs of a board.
 
-    directory (tessera.files.Directory) keeps the state; board, version and base are those of the frozen code.
+    directory: a tessera.files.Directory that keeps the state. devices: two block devices. board, version, base: of the
+    frozen code.
     """
 
     kind = BUNDLE
@@ -36,13 +38,13 @@ class Slots:
         self.base = base
         self._frozen_version = version
         self._state = self._read()
-        self._running = None  # the slot (a dict of _STATE) that start() chose
+        self._running = None  # the slot (a dict in _state) that choose() chose; None for the frozen code
         self._activated = False
 
     # -- at a start
 
     def choose(self):
-        """The block device of the bundle to run, None for the frozen code. Durable before it returns; call it once."""
+        """The block device of the bundle to run, None for the frozen code. The choice is durable. Call it once."""
         before = json.dumps(self._state)
         slot = self._try() or self._confirmed()
         if json.dumps(self._state) != before:
@@ -51,7 +53,7 @@ class Slots:
         return None if slot is None else self._devices[slot["place"]]
 
     def _try(self):
-        """The bundle on trial, if this is its one start."""
+        """The slot on trial, if this is its only start; otherwise the trial is over."""
         slot = self._state["trial"]
         if slot is None:
             return None
@@ -63,7 +65,7 @@ class Slots:
         return None
 
     def _confirmed(self):
-        """The bundle that proved itself, unless what is frozen is no older or the bundle is damaged."""
+        """The slot that was confirmed, unless the frozen code is as new or the bundle is damaged."""
         slot = self._state["confirmed"]
         if slot is not None and slot["version"] > self._frozen_version and self._is_whole(slot):
             return slot
@@ -71,25 +73,25 @@ class Slots:
         return None
 
     def _is_whole(self, slot):
-        """Whether the bundle is the one whose release was verified when it was staged: its digest was kept then, in a
-        file that nobody can change without holding the board."""
+        """Whether the bundle is the one whose release was verified when it was staged. Its digest was kept then, in a
+        file that can be changed only with the board in hand."""
         return nor.digest(self._devices[slot["place"]], slot["bytes"]) == unhexlify(slot["sha256"])
 
     # -- what runs
 
     @property
     def version(self):
-        """Of the code that runs (int, as in releases)."""
+        """The version of the running code (int, as in releases)."""
         return self._frozen_version if self._running is None else self._running["version"]
 
     @property
     def on_trial(self):
-        """Whether what runs was not confirmed yet."""
+        """Whether the running code is on trial."""
         return self._running is not None and self._running is self._state["trial"]
 
     @property
     def seconds_left(self):
-        """How long a trial may take from its start on, None without one."""
+        """How many seconds the trial may take from its start, None without a trial."""
         return self._running["seconds"] if self.on_trial else None
 
     def report(self):
@@ -101,7 +103,7 @@ class Slots:
 
     @property
     def idle(self):
-        """The block device that a bundle may be written to; None while another is activated or on trial."""
+        """The block device that a bundle may be written to; None if another one is activated or on trial."""
         place = self._idle_place()
         return None if place is None else self._devices[place]
 
@@ -112,11 +114,12 @@ class Slots:
         return 0 if slot is None else 1 - slot["place"]
 
     def digest(self, length):
-        """SHA-256 (32 bytes) of so many bytes in the idle place."""
+        """SHA-256 (32 bytes) of the first `length` bytes in the idle place."""
         return nor.digest(self.idle, length)
 
     def activate(self, release, seconds):
-        """Try the bundle in the idle place at the next start, for so many seconds. Its content was verified."""
+        """Order a trial of the bundle in the idle place, whose content was verified, at the next start, for so many
+        seconds."""
         place = self._idle_place()
         digest = hexlify(release.sha256).decode()
         slot = {"place": place, "version": release.version, "bytes": release.bytes, "sha256": digest}
@@ -126,19 +129,19 @@ class Slots:
         self._activated = True
 
     def confirm(self):
-        """What runs on trial is good: it runs from now on at every start."""
+        """End the trial of the running code with success: from now on every start runs it."""
         if self.on_trial:
             self._state = {"confirmed": self._running, "trial": None, "failed": None}
             self._write()
 
     def restart(self):
-        """Start the board anew, and with it what was activated."""
+        """Restart the board, and with it the code that was activated."""
         restart()
 
     # -- the file
 
     def _read(self):
-        """The state; that of a board without bundles if there is none, or none that can be read."""
+        """The state. If the file is missing or cannot be read, the state of a board without bundles."""
         state = None
         try:
             state = json.loads(self._directory.read(_STATE) or b"{}")
@@ -156,7 +159,7 @@ class Slots:
 
 
 def start():
-    """Choose the code of this start and let every import find it; whether it is a bundle. Called by boot.py."""
+    """Choose the code of this start and let imports find it. Whether it is a bundle. Called by boot.py."""
     global current
     import tessera_build
 
@@ -185,7 +188,7 @@ def start():
 
 
 def _run_from(device):
-    """Let imports find the bundle's modules first. It is executed in place: only objects take RAM."""
+    """Let imports find the bundle's modules first. Its code is executed in place, so only objects take RAM."""
     import sys
 
     import vfs
@@ -198,7 +201,7 @@ def _run_from(device):
 
 
 def _limit(seconds):
-    """Restart when a trial has taken so long: an import that hangs, a network that does not come up."""
+    """Restart when a trial has taken so many seconds, because an import hangs or the network does not come up."""
     global _timer
     from machine import Timer
 
@@ -210,19 +213,19 @@ def _limit(seconds):
         elif seconds < 0:
             restart()
 
-    # Its handler runs between two bytecodes of whatever hangs. (Hanging in C is the watchdog's, device/service.py.)
+    # The handler runs between two bytecodes of code that hangs. If C code hangs, the watchdog restarts the board.
     _timer = Timer(0 if current.kind != BUNDLE else -1, period=1000, callback=pass_second)
 
 
 def fail():
-    """Code on trial says that it cannot work, or was seen to: restart at once, into what ran before."""
+    """If code is on trial, end the trial without success: restart at once, into the code before."""
     if current is not None and current.on_trial:
-        print("the new code failed: back to the one before")
+        print("the new code failed: restarting with the code before")
         restart()
 
 
 def restart():
-    """As after a power cut."""
+    """Restart the board as after a power cut."""
     from machine import reset
 
     reset()

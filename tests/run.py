@@ -32,10 +32,10 @@ PYTHON_FOLDERS = ("firmware", "boards", "host", "tools", "tests")
 ARCHITECTURES = ("x64", "armv6m", "armv7emsp", "xtensawin", "rv32imc")
 PLATFORMS = ("linux", "win32", "darwin")
 PROCESSORS = os.cpu_count() or 1
-TIMEOUT_SECONDS = 3600  # of a program as a whole: no measure of anything
+TIMEOUT_SECONDS = 3600  # for a whole program; it measures nothing
 SLOWEST = 20
-CHECKS = "checks"  # the row of what is no test
-WAITING = 3  # workers that wait for a round or a relay at any time, about
+CHECKS = "checks"  # the row of the table for lint, types and the like
+WAITING = 3  # about so many workers wait for a round or a relay at any time
 
 # What a pytest or MicroPython run needs from the set-up; setup.sh puts the programs beside the virtual environment.
 PROGRAMS = {

@@ -7,13 +7,13 @@ from device import chip_esp32
 from device.lan import Wire
 
 sessions = chip_esp32.sessions
-random = chip_esp32.drawn  # it has a radio, too, which is on while keys are made and never else
+random = chip_esp32.drawn  # the board has a radio, too, which is on only while keys are made
 
 BUTTON = Pin(34, Pin.IN)  # BUT1: pulled up on the board, as pins from 34 on cannot
 
 
 def prepare():
-    """Before storage is opened: Ethernet takes its memory."""
+    """Let Ethernet take its memory before the storage is opened."""
     _interface()
 
 
@@ -23,7 +23,7 @@ def network(config):
 
 
 def _interface():
-    """The one interface that there is: made by the first call."""
+    """The board's only interface, which the first call makes."""
     return ports.LAN(
         mdc=Pin(23),
         mdio=Pin(18),

@@ -1,3 +1,3 @@
 include("../manifest.py", network="ppp")
 module("board.py")
-module("rp2.py", base_path="$(PORT_DIR)/modules")  # for who works at the prompt
+module("rp2.py", base_path="$(PORT_DIR)/modules")  # for a person at the prompt

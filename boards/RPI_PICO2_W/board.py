@@ -2,7 +2,7 @@
 
 from device.wlan import Lamp, Station
 
-lamp = Lamp  # what switches the LED
+lamp = Lamp  # switches the LED
 
 
 def network(config):

@@ -2,8 +2,8 @@
 
 from device.wlan import Lamp, Station
 
-lamp = Lamp  # what switches the LED
-MHZ = (200, 125)  # that relay.json may ask for; the image starts at the first (clock200.c)
+lamp = Lamp  # switches the LED
+MHZ = (200, 125)  # clocks that relay.json may ask for; the image starts with the first (clock200.c)
 
 
 def network(config):

@@ -1,5 +1,5 @@
-# The board with what runs on it: what `status` says and the LED shows, how a fault is noted, how it starts anew. The
-# parts are the other modules'.
+# The board as a whole: its state, which `status` tells and the LED shows, its faults, and its restarts. What the parts
+# do is the business of the other modules.
 
 import asyncio
 
@@ -15,11 +15,14 @@ from tessera import VERSION
 from tessera.errors import Error
 from tessera.runtime import const, sleep_ms
 
-_FAREWELL_MS = const(300)  # for the answer to leave before a restart
+_FAREWELL_MS = const(300)  # between an answer on the console and a restart, so that the answer can leave
 
 
 class Appliance:
-    """relay is None until it started; fault is None or what is wrong, in words."""
+    """directory: a tessera.files.Directory. config: the content of relay.json.
+
+    relay is None until it has started. fault is None or says what is wrong and what to do.
+    """
 
     def __init__(self, directory):
         self.directory = directory
@@ -29,10 +32,10 @@ class Appliance:
         self.config = {}
         self.relay = None
         self.link = None
-        self.keeper = None  # of the link
+        self.keeper = None  # the link's Keeper
         self.button = None
         self.fault = None
-        self.passes = False  # whether a restart may mend the fault
+        self.passes = False  # whether a restart may repair the fault
         self.serving = False
         self.tested = False
         self._restarting = None
@@ -41,7 +44,7 @@ class Appliance:
 
     @property
     def state(self):
-        """starting, fault, radio (it does not answer), no-network, no-time or serving."""
+        """One of "starting", "fault", "radio" (it does not answer), "no-network", "no-time" and "serving"."""
         if self.fault is not None:
             return "fault"
         if not self.serving:
@@ -53,7 +56,7 @@ class Appliance:
         return "no-time" if self.relay.open_round is None else "serving"
 
     def rhythm(self):
-        """What the LED shows (led.py)."""
+        """The key in led.RHYTHMS of what the LED shows."""
         if self.button is not None and self.button.held:
             return "held"
         if self.state == "serving" and self.relay.on_trial:
@@ -62,10 +65,11 @@ class Appliance:
 
     @property
     def address(self):
+        """Our IP address (str), None without a network."""
         return None if self.keeper is None else self.keeper.address
 
     def figures(self):
-        """What `status` answers: public figures only, none of which depends on what is stored."""
+        """The answer to `status` (a dict): public figures only, none of which depends on what is stored."""
         figures = {
             "board": BOARD,
             "name": self.config.get("name"),
@@ -87,7 +91,8 @@ class Appliance:
     # -- faults
 
     def fail(self, error):
-        """Note what keeps the relay from serving: an Error says itself what to do, all else is ours to mend."""
+        """Note what keeps the relay from serving. An Error says what to do; any other exception may pass by a
+        restart."""
         self.passes = not isinstance(error, Error)
         self.fault = explain(error)
         self.log.keep("fault: " + self.fault)
@@ -100,7 +105,7 @@ class Appliance:
     # -- restarts
 
     def restart_soon(self, why):
-        """Restart the board when an answer on the console had time to leave."""
+        """Restart the board after 0.3 s, in which an answer on the console can leave. why: for the log."""
         self.log.keep("restart: " + why)
         self._restarting = asyncio.create_task(self._restart())
 
@@ -109,14 +114,14 @@ class Appliance:
         slots.restart()
 
     def factory_reset(self):
-        """Erase the keys; the restart that follows erases everything else, and the board was never provisioned."""
+        """Erase the keys, then restart. The restart erases everything else, and the board is blank."""
         factoryreset.begin(flash.region("keyring"))
         self.serving = False
         self._restarting = asyncio.create_task(self._restart())
 
 
 def relay_figures(relay):
-    """The figures of a relay that started."""
+    """The figures (a dict) of a relay that has started."""
     newest = relay.parameters.newest
     clock = relay.clock
     return {

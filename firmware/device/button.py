@@ -1,5 +1,5 @@
-# The button that makes a board forget that it was a relay: held for ten seconds, begun within five after the start.
-# (Held while power comes on it makes the chip wait for an image instead, so it is pressed just after that.)
+# The button that resets a board: press it within five seconds after the start and hold it for ten. (If it is held while
+# power comes on, an RP2 chip waits for an image instead.)
 
 from tessera.runtime import const, sleep_ms, ticks_diff, ticks_ms
 
@@ -9,7 +9,10 @@ _LOOK_MS = const(100)
 
 
 def board_button():
-    """pressed() of this board's button, None if it has none. board.BUTTON is its Pin; RP2 boards have BOOTSEL."""
+    """A function pressed() -> bool for this board's button, None if the board has no button.
+
+    RP2 boards have BOOTSEL; others name the button's Pin in board.BUTTON.
+    """
     try:
         from _rp2 import bootsel_button
 
@@ -22,15 +25,15 @@ def board_button():
 
 
 class Button:
-    """held is whether it is being held now: what the LED shows."""
+    """held: whether the button is held now, which the LED shows. pressed: from board_button()."""
 
     def __init__(self, pressed):
         self._pressed = pressed
         self.held = False
 
     async def watch(self, start_ms):
-        """True when it was held for ten seconds without a break; False if that did not begin within five seconds after
-        start_ms (ticks)."""
+        """True when the button was held for ten seconds without a break; False if it was not pressed within five
+        seconds after start_ms (ticks)."""
         since = None
         while self._pressed is not None:
             now = ticks_ms()

@@ -1,8 +1,8 @@
-# What a chip of Espressif asks of a relay that no other does. Its radio, or its Ethernet, takes memory before the
-# storage does; random bytes for keys are drawn with the radio on; and there are as many sessions as the rest bears.
+# What differs on Espressif's chips: radio or Ethernet must take its memory before the storage does, random bytes for
+# keys are drawn with the radio on, and the number of sessions depends on the memory that is left.
 #
-# MicroPython's heap begins there with 56 or 64 KB and grows into what ESP-IDF has free, but for the network's share
-# (firmware/modules/splitheap). gc.mem_free() counts what it may still take.
+# MicroPython's heap begins with 56 or 64 KB there and grows into what ESP-IDF has free, except for the network's share
+# (firmware/modules/splitheap). gc.mem_free() counts what the heap may still take.
 
 import gc
 import os
@@ -10,12 +10,12 @@ import os
 from tessera.errors import Error
 from tessera.runtime import const
 
-# Measured where objects have a board's size (MicroPython's unix port built for 32 bits, a full ring), beside what
-# stands: each member that is there takes 8 KB, and the largest cell that is planned some 31 as it is made, one at a
-# time. With less nobody gets it, ever: BUSY. A little more here, as a heap of several areas is not as dense.
+# Measured on MicroPython's unix port, built for 32 bits so that objects have the size of a board's, with a full ring:
+# each session takes 8 KB, and making the largest planned cell, one at a time, some 31 KB. With less, that cell could
+# never be served (BUSY). Some KB are added because a heap of several areas is less dense.
 _SPARE_BYTES = const(36 * 1024)
 _SESSION_BYTES = const(8 * 1024)
-_LEAST = const(2)  # one of two readers' places at most, so that posts find one
+_LEAST = const(2)  # sessions: readers take at most half of the places, so with two a post finds one
 
 
 def radio_on():
@@ -28,29 +28,28 @@ def radio_on():
 
 
 def drawn(length):
-    """Random bytes (os.urandom) drawn with the radio on: while it is off the chip's numbers are pseudo-random (ESP-IDF,
-    "Random Number Generation")."""
+    """`length` random bytes (os.urandom), drawn with the radio on. While the radio is off the chip's random numbers are
+    pseudo-random (ESP-IDF, "Random Number Generation")."""
     radio_on()
     return os.urandom(length)
 
 
 def sessions(wanted):
-    """As many as are wanted, or fewer, once the relay stands; says which. Error if the memory bears no relay."""
+    """How many sessions the free memory bears once the relay has started, at most `wanted`; prints them. Error if there
+    is too little memory for a relay."""
     gc.collect()
     free = gc.mem_free()
     bearable = borne(free, wanted)
-    print("memory: {} bytes are left, for {} sessions".format(free, bearable))
+    print("memory: {} bytes free, room for {} sessions".format(free, bearable))
     return bearable
 
 
 def borne(free_bytes, wanted):
-    """How many sessions so many bytes of heap bear, at most those wanted; Error if that is not even two."""
+    """How many sessions so many free bytes of heap bear, at most `wanted`. Error if it is less than two."""
     count = (free_bytes - _SPARE_BYTES) // _SESSION_BYTES
     if count < _LEAST:
         raise Error(
-            "this board has too little memory for a relay: {} bytes are left, {} are needed; "
-            "go back to the image before, or take another board".format(
-                free_bytes, _SPARE_BYTES + _LEAST * _SESSION_BYTES
-            )
+            "too little memory for a relay: {} bytes free, {} needed; flash the earlier image or use another "
+            "board".format(free_bytes, _SPARE_BYTES + _LEAST * _SESSION_BYTES)
         )
     return min(count, wanted)

@@ -1,5 +1,5 @@
-# The console's commands about the relay: what it is and how it does, commissioning, the clock, restart and reset. How a
-# line becomes a command is console.py's business.
+# The console's commands for the relay: status, log, clock, commissioning, restart and reset. How a line becomes a
+# command is console.py's business, commands for updates are update.py's.
 
 from binascii import b2a_base64
 
@@ -11,7 +11,7 @@ from tessera.wire import CELL_HEADER_BYTES, RECORD_BYTES
 
 
 def handlers(appliance):
-    """{name: handler} for Console; appliance as in appliance.py."""
+    """{name: handler} for Console."""
     return {
         "status": lambda arguments: appliance.figures(),
         "clock": lambda arguments: _clock(_relay(appliance), arguments),
@@ -36,10 +36,10 @@ def _numbers(arguments, count, usage):
 
 
 def _clock(relay, arguments):
-    """The time from whoever holds the line: the relay's first, or a correction within its bounds."""
+    """Take the time from the operator at the line: the first time of the relay, or a correction within its bounds."""
     (unix_ms,) = _numbers(arguments, 1, "clock MILLISECONDS (unix time)")
     if not relay.clock.possible(unix_ms):
-        raise BadRequest("this time is over: it is before the federation's genesis, the last seal or this code")
+        raise BadRequest("impossible time: before genesis, the last seal or this release; send the present one")
     moved_ms = relay.clock.correct(unix_ms)
     return {"unix_ms": relay.clock.now_ms(), "moved_ms": moved_ms}
 
@@ -49,7 +49,7 @@ async def _log(log):
     for line in log.lines():
         say("log", line)
         count += 1
-        await sleep_ms(0)  # others get their turn, also if nobody reads what is said
+        await sleep_ms(0)  # so that other tasks run, also if nobody reads the line
     return {"lines": count}
 
 
@@ -68,7 +68,7 @@ def _commission(relay):
 
 
 async def _batch(relay, arguments):
-    """A sealed batch of the commissioning epoch, a record a line."""
+    """Say a sealed batch of the commissioning epoch, one record (base64) in each line."""
     bucket, round_ = _numbers(arguments, 2, "batch BUCKET ROUND")
     batch = relay.commissioning_batch(bucket, round_)
     frame = CellFrame()

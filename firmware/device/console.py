@@ -1,13 +1,13 @@
-# The serial line while the relay serves: commands, one a line, from whoever holds the cable. What they do is
-# commands.py's business, and update's.
+# The serial line while the relay runs: commands, one in each line, from the operator at the cable. What they do is the
+# business of commands.py and update.py.
 #
 #   host   name argument argument
 #   board  -name text         any number of data lines,
-#          =name {json}       then one line: it is done,
-#          !name CODE words   or it is not: a program goes by the code (explain.py), people by the words. The name is ?
-#                             where the line is no command: UNKNOWN, TOO_LONG.
+#          =name {json}       then one line, if the command was done,
+#          !name CODE words   or this one, if not. Programs read the code (explain.py), people the words. The name is ?
+#                             if the line is no command; the code is then UNKNOWN or TOO_LONG.
 #
-# All else on the line is for people to read. Ctrl-C gives MicroPython's prompt, unless relay.json closes it.
+# Other lines are for people to read. Ctrl-C gives MicroPython's prompt, unless relay.json closes it.
 
 import json
 import select
@@ -18,7 +18,7 @@ from device.explain import code, explain
 from tessera.runtime import const
 
 _LONGEST_LINE = const(512)
-_AT_ONCE = const(64)  # bytes read before others get their turn
+_AT_ONCE = const(64)  # bytes that are read before other tasks run
 
 
 class Serial:
@@ -33,8 +33,8 @@ class Serial:
         self._data = bytearray(_AT_ONCE)
 
     async def read(self):
-        """What has come, at least a byte of it. (A read of more bytes than there are keeps everything waiting, and what
-        makes an object for each byte has the collector run all the time.)"""
+        """The bytes that have arrived, at least one. (Reading more bytes than there are would block all tasks, and
+        making an object for each byte would keep the garbage collector busy.)"""
         self._data[0] = (await self._reader.read(1))[0]
         count = 1
         while count < _AT_ONCE and self._ready():
@@ -55,11 +55,11 @@ def say(name, text):
 
 
 class Console:
-    """Obeys lines by handlers {name (str): handler(arguments)}.
+    """Runs the commands in lines by handlers {name (str): handler(arguments)}.
 
-    A handler gets a list of bytes and gives the figures of the answer (a dict), or an awaitable of them; it says data
-    lines with say(). What it raises is the answer, too: a code, and an Error's own words. during(handler, arguments)
-    calls one, which may take long.
+    A handler gets a list of bytes and returns the figures of the answer (a dict), or an awaitable of them. It prints
+    data lines with say(). An exception is an answer, too (explain.py). during(handler, arguments) calls a handler,
+    which may take long.
     """
 
     def __init__(self, handlers, during=lambda handler, arguments: handler(arguments)):
@@ -68,12 +68,12 @@ class Console:
         self._line = b""
 
     async def listen(self, source):
-        """Obey what source.read() brings, for ever."""
+        """Run the commands that source.read() brings, for ever."""
         while True:
             await self.take(await source.read())
 
     async def take(self, data):
-        """Obey the lines that end in data (bytes); what begins in it is kept."""
+        """Run the commands of all lines that end in data (bytes), and keep the beginning of the next line."""
         pieces = data.replace(b"\r", b"\n").split(b"\n")
         self._add(pieces[0])
         for piece in pieces[1:]:
@@ -85,7 +85,7 @@ class Console:
             self._add(piece)
 
     def _add(self, piece):
-        if len(self._line) <= _LONGEST_LINE:  # of a longer one it is enough to know that
+        if len(self._line) <= _LONGEST_LINE:  # a longer line is refused, so its rest is not kept
             self._line += piece
 
     async def _obey(self, line):
@@ -107,12 +107,12 @@ class Console:
 
 
 def _printable(line):
-    """The line without control characters, as of who asks for a prompt."""
+    """The line (bytes) without control characters, which a program sends that wants a prompt."""
     if line and min(line) < 32:
         return bytes([byte for byte in line if byte >= 32])
     return line
 
 
 def _text(word):
-    """A word as a string; what is no ASCII is no command."""
+    """A word (bytes) as a str; empty if it is not ASCII, as such a word is no command."""
     return "" if any(byte > 126 for byte in word) else word.decode()

@@ -1,5 +1,5 @@
-# What an exception means: to a program in one word, to people in one line, without what a caller put into the message
-# of an unexpected one.
+# What an exception means: one word for programs, one line for people. The message of an unexpected exception is left
+# out, as it might contain a secret.
 
 import sys
 from io import StringIO
@@ -11,26 +11,26 @@ _PLACES = 3
 
 
 def code(error):
-    """A word that stays when the words for people change: a refusal's name in PROTOCOL §5; REFUSED for any other Error;
-    STORAGE, MEMORY or BUG for what is none."""
+    """A word that stays the same when texts change: the name of a refusal in PROTOCOL §5, REFUSED for any other Error,
+    STORAGE, MEMORY or BUG for other exceptions."""
     if isinstance(error, Error):
         return refusal_name(type(error)) or "REFUSED"
     return "STORAGE" if isinstance(error, OSError) else "MEMORY" if isinstance(error, MemoryError) else "BUG"
 
 
 def explain(error):
-    """One line of text; an Error says itself what is wrong and what to do."""
+    """One line of text that says what is wrong and what to do. An Error's own text says so."""
     if isinstance(error, Error):
         return str(error).replace("\n", " ")
     if isinstance(error, OSError):
-        return "the storage or the network fails ({}): if that stays, replace the board".format(error.args[0])
+        return "storage or network error {}: restart; if it stays, replace the board".format(error.args[0])
     if isinstance(error, MemoryError):
-        return "the memory is full"
-    return "an error of the program ({}): tell who maintains it what `log` says".format(type(error).__name__)
+        return "out of memory: try again, or restart"
+    return "internal error ({}): send the output of `log` to your maintainer".format(type(error).__name__)
 
 
 def places(error):
-    """Where in the program an exception came up, innermost last: lines without values."""
+    """Where in the program an exception was raised, innermost last: up to three lines of a traceback without values."""
     text = StringIO()
     sys.print_exception(error, text)
     found = [line.strip() for line in text.getvalue().split("\n") if line.strip().startswith("File ")]

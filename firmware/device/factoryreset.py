@@ -1,17 +1,17 @@
-# Factory reset: a board forgets that it was a relay, its keys first. What makes it safe against power cuts is the key
-# ring's (tessera/keyring.py): the reset is finished by the next start, whenever the power fails.
+# Factory reset: erases everything on a board, its keys first. tessera/keyring.py makes it safe against power cuts: the
+# next start finishes a reset that was begun.
 
 from tessera import nor
 from tessera.keyring import KeyRing
 
 
 def begin(keyring_device):
-    """Erase the relay's keys; the next start does the rest. Fault if the flash does not erase."""
+    """Erase the relay's keys; the next start erases the rest. Fault if the flash cannot be erased."""
     KeyRing(keyring_device).condemn()
 
 
 def finish(keyring_device, files_device):
-    """Erase all that a begun reset has left, the whole file system too; False if none was begun."""
+    """Finish a reset that was begun: erase the rest of the keys and the whole file system. False if none was begun."""
     keyring = KeyRing(keyring_device)
     if not keyring.condemned():
         return False

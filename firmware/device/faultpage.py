@@ -1,13 +1,13 @@
-# What a browser finds on a board that has a fault: a page that says what is wrong and what to do. It is there in that
-# state only; nothing on it is an address, an identifier or a secret, and nothing can be asked but for it.
+# The page that a board with a fault shows to browsers: what is wrong and what to do. It is served in that state only.
+# It contains no address, identifier or secret, and takes no input.
 
 import asyncio
 
 from tessera.runtime import const, sleep_ms
 
 _PORT = const(80)
-_MOST = const(2)  # visitors at once
-_REQUEST_BYTES = const(512)  # read and not looked at
+_MOST = const(2)  # visitors at the same time
+_REQUEST_BYTES = const(512)  # that are read and ignored
 _PATIENCE_MS = const(2_000)
 
 _PAGE = """HTTP/1.0 503 Service Unavailable\r
@@ -19,15 +19,15 @@ Connection: close\r
 <h1>This relay is out of service</h1>
 <p>{}</p>
 <p>Records that were acknowledged are kept. {}</p>
-<p>At its USB cable, a serial terminal answers the commands <code>status</code>, <code>log</code>, <code>restart</code>
-and <code>factory-reset</code>. The LED is lit for a second and dark for a second until the fault is gone.</p>
+<p>On its USB serial line you can type <code>status</code>, <code>log</code>, <code>restart</code> and
+<code>factory-reset</code>. Until the fault is gone, the LED is a second on and a second off.</p>
 """
 
 
 def page(fault, retry_seconds):
-    """The answer (bytes) for a fault in words; retry_seconds None if it does not pass by itself."""
+    """The HTTP answer (bytes) for a fault in words. retry_seconds: until the next restart, None if there is none."""
     if retry_seconds is None:
-        what = "It does not pass by itself: mend it, or provision the relay anew, then restart it."
+        what = "The fault stays until you repair it or provision the relay anew, and restart it."
     else:
         what = "The relay restarts by itself within {} minutes.".format(retry_seconds // 60 + 1)
     return _PAGE.format(_escaped(fault), what).encode()
@@ -59,7 +59,7 @@ class FaultPage:
             if self._visitors <= _MOST:
                 await asyncio.wait_for(self._exchange(reader, writer), _PATIENCE_MS // 1000)
         except (OSError, EOFError, asyncio.TimeoutError):
-            pass  # a visitor who is slow or gone
+            pass  # the visitor is slow or gone
         finally:
             self._visitors -= 1
             writer.close()

@@ -1,5 +1,5 @@
-# The board's flash: its partitions as block devices, and the file system on one of them. Where they lie is in
-# boards/<BOARD>/partitions.csv, which the image's build turns into tessera_build.PARTITIONS.
+# The board's flash: its partitions as block devices, and the file system on one of them. boards/<BOARD>/partitions.csv
+# says where they lie; the build of an image turns it into tessera_build.PARTITIONS.
 
 from tessera_build import PARTITIONS
 from vfs import VfsLfs2
@@ -9,26 +9,26 @@ from device import factoryreset
 from tessera.errors import Fault
 from tessera.keyring import KeyRing
 
-_PROGRAM_BYTES = 256  # what the RP2040's flash programs at once, and no harm elsewhere
+_PROGRAM_BYTES = 256  # the unit in which the RP2040's flash is programmed; other flash takes it, too
 
 
 def region(name):
     """The partition of this name: a block device of the extended protocol, in sectors of 4096 bytes."""
     offset, length = PARTITIONS[name]
     try:
-        from _rp2 import Flash  # as rp2.Flash; without the rest of rp2, which costs RAM
+        from _rp2 import Flash  # the same as rp2.Flash, without the rest of rp2, which costs RAM
     except ImportError:
         from esp32 import Partition
 
         return Partition.find(Partition.TYPE_DATA, label=name)[0]
-    # The port counts from the start of its storage, and the bundles come first in it (build/boards.py checks that).
+    # The port counts from the start of its storage, in which the bundles come first (build/boards.py checks that).
     return Flash(start=offset - PARTITIONS["bundle_a"][0], len=length)
 
 
 def mount():
-    """Mount the file system; None, or in words why it cannot be.
+    """Mount the file system. Returns None, or in words why that is not possible.
 
-    One is made if there is none, but never on a board whose key ring was in use.
+    A file system is made if there is none, but never on a board whose key ring was in use.
     """
     device = region("littlefs")
     factoryreset.finish(region("keyring"), device)

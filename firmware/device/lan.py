@@ -1,10 +1,10 @@
-# The network over Ethernet: nothing to join, and the port mends it by itself.
+# The network over Ethernet. There is nothing to join, and MicroPython's port keeps the link up by itself.
 
 from device.link import Link
 
 
 class Wire(Link):
-    """An interface of network.LAN, made by the board with its pins; DHCP, or an address as relay.json has it."""
+    """nic: a network.LAN that board.py made with its pins. address: "address" in relay.json, None for DHCP."""
 
     def __init__(self, nic, address=None):
         self._nic = nic

@@ -1,21 +1,21 @@
-# What the board's LED shows (pins.csv names it; a board without one shows nothing): rhythms, not colours.
+# What the board's LED shows. pins.csv names its pin; a board without an LED shows nothing.
 #
 #   starting     fast flicker
 #   no-network   one flash, then a pause
 #   no-time      two flashes, then a pause
 #   serving      lit, with one short gap every three seconds
-#   trial        lit, with two short gaps: it serves, with code that is still on trial
+#   trial        lit, with two short gaps: it serves, with code that is on trial
 #   fault        one second lit, one second dark
-#   held         lit without a gap: the button is held; dark again: everything was erased
-#   radio        dark, or lit as it was: the LED hangs at a radio that does not answer
+#   held         lit without a gap: the button is held; when it goes dark again everything was erased
+#   radio        dark, or lit as it was: the radio switches the LED and does not answer
 #
-# A light that does not change otherwise is a board that hangs; the watchdog restarts it in eight seconds.
+# If the light does not change in any other case, the board hangs, and the watchdog restarts it within eight seconds.
 
 from tessera.runtime import const, sleep_ms
 
 STEP_MS = const(125)
 
-# A sign is a step: # lit, . dark.
+# Each sign is a step of STEP_MS: # lit, . dark.
 RHYTHMS = {
     "starting": "#.",
     "no-network": "#...........",
@@ -29,7 +29,8 @@ RHYTHMS = {
 
 
 def board_pin():
-    """What switches the LED: its pin, or what board.lamp makes of that; None if the board has none."""
+    """The object whose value(0 or 1) switches the LED: its Pin, or what board.lamp(pin) returns. None without an
+    LED."""
     import board
     from machine import Pin
 
@@ -41,7 +42,7 @@ def board_pin():
 
 
 class Led:
-    """Plays the rhythm of a state on a pin: anything with value(0 or 1)."""
+    """Plays the rhythm of a state on a pin, which is anything with value(0 or 1), or None."""
 
     def __init__(self, pin):
         self._pin = pin
@@ -50,13 +51,13 @@ class Led:
         self._lit = False
 
     def show(self, state):
-        """Go over to the rhythm of a state, from its beginning if it is another."""
+        """Change to the rhythm of a state. If that is a different one it starts from its beginning."""
         rhythm = RHYTHMS[state]
         if rhythm is not self._rhythm:
             self._rhythm, self._at = rhythm, 0
 
     def step(self):
-        """Do the rhythm's next step: call it every STEP_MS."""
+        """Do the next step of the rhythm. Call it every STEP_MS."""
         lit = self._rhythm[self._at] == "#"
         self._at = (self._at + 1) % len(self._rhythm)
         if lit != self._lit and self._pin is not None:
@@ -64,7 +65,7 @@ class Led:
         self._lit = lit
 
     async def play(self, state):
-        """Show what state() gives, for ever."""
+        """Show the state that state() returns, for ever."""
         while True:
             self.show(state())
             self.step()

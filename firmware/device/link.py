@@ -1,39 +1,39 @@
-# Keeps the network up: joins, notices that it went away, or that it is there but dead, and joins anew. How that is done
-# on Wi-Fi, Ethernet or PPP is wlan's, lan's and ppp's business.
+# Keeps the network up: joins it, notices that it is gone or dead, and joins again. How that is done on Wi-Fi, Ethernet
+# or PPP is the business of wlan, lan and ppp.
 
 from tessera.runtime import const, sleep_ms, ticks_diff, ticks_ms
 
 _LOOK_MS = const(1000)
-_LOOK_DOWN_MS = const(250)  # without a link: a Pico W's says only for a moment that a password is wrong
-_SILENCES = const(5)  # questions without an answer, then a link is taken for dead
-_QUIET_MS = const(600_000)  # nobody spoke for so long, though members come every round: somebody is to be asked
-_FIRST_WAIT_MS = const(1000)  # between two attempts to join
+_LOOK_DOWN_MS = const(250)  # without a link: a Pico W says only for a moment that a password is wrong
+_SILENCES = const(5)  # questions without an answer, after which a link counts as dead
+_QUIET_MS = const(600_000)  # members come every round; after so long without any the time server is asked
+_FIRST_WAIT_MS = const(1000)  # between two attempts to join, twice as long each time
 _LONGEST_WAIT_MS = const(60_000)
-_FIRST_TRUST_MS = const(60_000)  # a link that was joined anew because it was silent is left alone for so long
+_FIRST_TRUST_MS = const(60_000)  # for which a dead link that was joined again is left alone, twice as long each time
 _LONGEST_TRUST_MS = const(3_600_000)
 
 
 class Link:
-    """What a board's network has besides begin(), address() and end(). dead: nothing but a restart brings it back."""
+    """Base of a board's network, which also has begin(), address() and end(). dead: only a restart brings it back."""
 
     dead = False
 
     def trouble(self, waited_ms):
-        """What keeps it from coming up, so long after the last attempt, in words; None if that is not known."""
+        """In words why the link does not come up, waited_ms after the last attempt; None if that is not known."""
 
     def mend(self, waited_ms):
-        """Without an address so long after the last attempt: True if another one was begun."""
+        """Called without an address, waited_ms after the last attempt. True if it began another attempt."""
 
     def renew(self):
-        """Tear it down, though it says that it is up, and bring it up again."""
+        """Take down a link that says it is up, and bring it up again."""
         self.end()
         self.begin()
 
 
 class Keeper:
-    """Over a Link. Times are ticks in milliseconds.
+    """Keeps a Link up. log: a Log. now, diff: ticks in milliseconds, and their difference.
 
-    address: ours (str), None without a link. trouble: what keeps the link from coming up, in words, or None.
+    address: our IP address (str), None without a link. trouble: in words why the link does not come up, or None.
     """
 
     def __init__(self, link, log, now=ticks_ms, diff=ticks_diff):
@@ -49,7 +49,7 @@ class Keeper:
         self.trouble = None
 
     async def keep(self):
-        """Bring the link up and keep it so, for ever."""
+        """Bring the link up and keep it up, for ever."""
         self._tried = self._joined = self._now()
         self._link.begin()
         while True:
@@ -57,7 +57,7 @@ class Keeper:
             await sleep_ms(_LOOK_MS if self.address else _LOOK_DOWN_MS)
 
     def look(self):
-        """Say when the link comes and goes, mend it."""
+        """Log when the link comes or goes, and mend it. Called several times a second."""
         address = self._link.address()
         if address != self.address:
             self._changed(address)
@@ -90,16 +90,17 @@ class Keeper:
 
     @property
     def quiet(self):
-        """Whether nobody was heard for so long that somebody should be asked."""
+        """Whether nothing was heard for so long that the time server should be asked whether the network lives."""
         return self._diff(self._now(), self._heard) >= _QUIET_MS
 
     def heard(self):
-        """Somebody answered, or spoke to us."""
+        """Note that somebody answered or sent something."""
         self._heard = self._now()
         self._silences = self._trust_ms = 0
 
     def silent(self):
-        """A question had no answer. After a few the link is torn down and joined anew, then left alone for longer."""
+        """Note a question without an answer. After five of them the link is taken down and joined again, and then left
+        alone for longer each time."""
         if self.address is None:
             return
         self._silences += 1

@@ -1,6 +1,6 @@
-# What happened on this board, for who reads it at the console. Nothing of it is an address or an identifier, or counts
-# records. What a peer may bring about, like a link that comes and goes, stays in RAM; only starts, faults, updates and
-# resets are written to flash, and of those so few a start that a board which starts over and over does not wear it.
+# Events on this board, which the console's `log` shows. They contain no addresses or identifiers and no counts of
+# records. Events that others can cause, like a link that comes and goes, stay in RAM. Only starts, faults, updates and
+# resets are written to flash, and at most eight after each start, so that endless restarts do not wear the flash.
 
 from tessera.runtime import const, ticks_diff, ticks_ms
 
@@ -12,7 +12,7 @@ _FILE_BYTES = const(2048)
 
 
 class Log:
-    """A ring of the latest events in RAM, and a file of the few that outlive a restart. directory: as files.py's."""
+    """The latest 32 events in RAM, and a file with events that survive a restart. directory: a files.Directory."""
 
     def __init__(self, directory):
         self._directory = directory
@@ -21,12 +21,12 @@ class Log:
         self._kept = 0
 
     def note(self, text):
-        """Add an event, one line of text; it is printed, too. One that was noted before is moved to the end."""
+        """Add an event, one line of text, and print it. If the same text is there already it moves to the end."""
         line = self._add(text)
         print(line.partition(": ")[2])
 
     def keep(self, text):
-        """Add an event that is to be read after a restart, too. A file system that fails loses it."""
+        """Add an event that survives a restart. If the file system fails it is lost with the restart."""
         self.note(text)
         if self._kept < _KEPT_A_START:
             self._kept += 1
@@ -36,7 +36,7 @@ class Log:
                 pass
 
     def lines(self):
-        """Text: what was kept, oldest first; then the events since this start."""
+        """The lines of the log: first the kept events, oldest first, then the events since this start."""
         kept = self._directory.read(_FILE) or b""
         for line in kept.split(b"\n")[:-1]:
             yield "kept: " + _readable(line)
@@ -55,7 +55,7 @@ class Log:
         return self._lines[-1]
 
     def _write(self, line):
-        """Append a line; of a file that is too long the older half goes."""
+        """Append a line. If the file is too long its older half is dropped."""
         if self._directory.size(_FILE) + len(line) <= _FILE_BYTES:
             self._directory.append(_FILE, line)
             return
@@ -68,5 +68,5 @@ def _one_line(text):
 
 
 def _readable(line):
-    """Bytes of a file as text: a power cut may have left anything."""
+    """Bytes of the file as text, with ? for what is not printable: a power cut may have left anything."""
     return "".join(chr(byte) if 32 <= byte < 127 else "?" for byte in line)

@@ -1,6 +1,7 @@
-# Where new code goes on an ESP32: whole application images in two slots, of which the boot loader starts one. It, too,
-# goes back to the slot before if one on trial was not marked as good (CONFIG_BOOTLOADER_APP_ROLLBACK_ENABLE), but it
-# does not say whether there is a trial; so that is kept here. The interface is that of slots.Slots.
+# Where new code goes on an ESP32: a whole application image into one of two slots, of which the boot loader starts one.
+# The boot loader goes back to the slot before if the one on trial was not marked as good
+# (CONFIG_BOOTLOADER_APP_ROLLBACK_ENABLE). It does not say whether a trial is on, so this module keeps that in a file.
+# The interface is that of slots.Slots.
 
 import json
 
@@ -11,9 +12,10 @@ SLOT = 3  # the kind of release that a slot takes
 
 
 class OtaSlots:
-    """The two slots behind esp32.Partition (the class is given), and which of them runs.
+    """The two slots of an ESP32, and which of them runs.
 
-    directory (tessera.files.Directory) keeps the state; board and version are those of the running image.
+    directory: a tessera.files.Directory that keeps the state. partition: the class esp32.Partition. board, version: of
+    the running image.
     """
 
     kind = SLOT
@@ -28,10 +30,10 @@ class OtaSlots:
         self.version = version
         self._state = self._read()
         self._activated = False
-        self._settle()
+        self._end_lost_trial()
 
-    def _settle(self):
-        """After a start: a trial of another slot than the one that runs is over, the boot loader went back."""
+    def _end_lost_trial(self):
+        """After a start: end the trial of a slot that does not run, as the boot loader went back."""
         trial = self._state["trial"]
         if trial is not None and (trial["slot"] != _label(self._running) or trial["version"] != self.version):
             self._state = {"trial": None, "failed": trial["version"]}
@@ -39,12 +41,12 @@ class OtaSlots:
 
     @property
     def on_trial(self):
-        """Whether what runs was not confirmed yet."""
+        """Whether the running code is on trial."""
         return self._state["trial"] is not None and not self._activated
 
     @property
     def seconds_left(self):
-        """How long a trial may take from its start on, None without one."""
+        """How many seconds the trial may take from its start, None without a trial."""
         return self._state["trial"]["seconds"] if self.on_trial else None
 
     def report(self):
@@ -53,34 +55,34 @@ class OtaSlots:
 
     @property
     def idle(self):
-        """The slot that may be written to; None while another image is activated or on trial."""
+        """The slot that may be written to; None if an image is activated or on trial."""
         return None if self._activated or self.on_trial else self._running.get_next_update()
 
     def digest(self, length):
-        """SHA-256 (32 bytes) of so many bytes in the idle slot."""
+        """SHA-256 (32 bytes) of the first `length` bytes in the idle slot."""
         return nor.digest(self.idle, length)
 
     def activate(self, release, seconds):
-        """Have the boot loader try the idle slot at the next start, for so many seconds. Its content was verified."""
+        """Let the boot loader try the idle slot, whose content was verified, at the next start, for so many seconds."""
         slot = self.idle
         trial = {"slot": _label(slot), "version": release.version, "seconds": seconds}
         self._state = {"trial": trial, "failed": None}
-        self._write()  # first: an image that does not know of its trial would never be marked as good
+        self._write()  # before set_boot(): an image that does not know of its trial would never be marked as good
         self._activated = True
         slot.set_boot()
 
     def confirm(self):
-        """What runs on trial is good: it runs from now on at every start."""
+        """End the trial of the running code with success: from now on every start runs it."""
         if self.on_trial:
             try:
-                self._partition.mark_app_valid_cancel_rollback()  # first: it may be done again
-            except OSError:  # the boot loader knows of no trial: the same image came over the cable meanwhile
+                self._partition.mark_app_valid_cancel_rollback()  # before _write(): it may be repeated
+            except OSError:  # the boot loader knows no trial, as the same image came over the cable meanwhile
                 pass
             self._state = {"trial": None, "failed": None}
             self._write()
 
     def restart(self):
-        """Start the board anew, and with it what was activated."""
+        """Restart the board, and with it the code that was activated."""
         from machine import reset
 
         reset()

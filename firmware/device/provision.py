@@ -1,9 +1,9 @@
-# How a blank board becomes a relay: what the host calls over the serial line while the board is at its prompt. Each
-# function prints one line, JSON and its CRC-32: a bridge on a board's serial line checks nothing. What is told to the
-# board is what IT knows; the relay's keys and seed are drawn here, kept here, and printed by nothing.
+# Makes a relay of a blank board. The host calls these functions over the serial line while the board is at its prompt.
+# Each prints one line, JSON and its CRC-32, as bridges on serial lines do not check for errors. The host sends what IT
+# knows. The relay's keys and seed are drawn here and never leave the board.
 #
-# The order is: make_keys, put and finish (parameters), configure. relay.json comes last and makes it a relay. Every
-# function may be called again, so that a cable pulled at any moment costs nothing but the call.
+# The order is: make_keys, put and finish (parameters), configure. relay.json is written last and makes the board a
+# relay. Every function may be called again, so if the cable is pulled at any moment only that call is lost.
 
 import json
 import os
@@ -18,19 +18,20 @@ from tessera.files import Directory
 from tessera.nor import SECTOR_BYTES
 
 _CONFIGURATION = "relay.json"
-_KEYS = "keys"  # static and ledger secret, 64 bytes, until relay.json holds them
+_KEYS = "keys"  # file of static and ledger secret (64 bytes), until relay.json holds them
 _SEED = "seed"
 _PARAMETERS = "parameters"
 _PARTIAL = ".part"
 _VERSION = 1
-_OWN = ("version", "static_secret", "ledger_secret", "ring_sectors", "keyring_sectors")  # the board writes these itself
+_OWN = ("version", "static_secret", "ledger_secret", "ring_sectors", "keyring_sectors")  # written by the board itself
 _ASKED = ("name", "host", "port", "sntp", "wifi", "address", "hostname", "repl", "mhz", "timing", "sessions")
 
 
 class Provisioning:
-    """A board's side of it: its directory, build (tessera_build), chip id (bytes), random source(n) -> bytes.
+    """The board's side of provisioning. Error if a call cannot be obeyed.
 
-    problem: why there is no file system, in words, or None.
+    directory: a Directory. build: the module tessera_build. chip_id: bytes. random_source(n) -> bytes. problem: in
+    words why there is no file system, or None.
     """
 
     def __init__(self, directory, build, chip_id, random_source, problem=None):
@@ -41,7 +42,7 @@ class Provisioning:
         self._problem = problem
 
     def identify(self):
-        """What this board is; "provisioned" is the relay's name or None."""
+        """What this board is (a dict). "provisioned" is the relay's name or None."""
         configuration = self._configuration()
         return {
             "board": self._build.BOARD,
@@ -54,8 +55,11 @@ class Provisioning:
         }
 
     def make_keys(self, host_seed):
-        """Draw the relay's two secrets and its first seed, once; the public keys. host_seed (hex of 32 bytes) is one of
-        three sources, with the hardware's and the chip id (PROTOCOL §1): none of them decides alone."""
+        """Draw the relay's two secrets and its first seed, once. Returns its public keys.
+
+        host_seed (32 bytes in hex), the hardware's random bytes and the chip id are the three sources (PROTOCOL §1).
+        None of them determines the secrets alone.
+        """
         secrets = self._secrets()
         if secrets is None:
             generator = RelayGenerator(_unhex(host_seed, 32), 0, self._chip_id, self._random_source)
@@ -66,7 +70,7 @@ class Provisioning:
         return {"key": _hex(curve.public(secrets[0])), "ledger_key": _hex(curve.public(secrets[1])[1:])}
 
     def put(self, name, offset, data):
-        """Write a piece (base64) of a file at its offset; pieces come in order, a repeated one is taken again."""
+        """Write a piece (base64) of a file at its offset. Pieces come in order; a piece may be repeated."""
         _check_name(name)
         content = a2b_base64(data)
         there = self._directory.size(name + _PARTIAL)
@@ -75,35 +79,36 @@ class Provisioning:
         elif offset < there and self._directory.read_at(name + _PARTIAL, offset, len(content)) == content:
             return {"bytes": there}
         elif offset != there:
-            raise Error("{} bytes are here, the piece is for {}".format(there, offset))
+            raise Error("the board has {} bytes and got a piece for {}: begin again".format(there, offset))
         self._directory.append(name + _PARTIAL, content)
         return {"bytes": offset + len(content)}
 
     def finish(self, name, digest):
-        """The file is whole if it has this SHA-256 (hex); it then takes its place at once."""
+        """Check the whole file by its SHA-256 (hex) and put it in its place, at once."""
         _check_name(name)
         if self._directory.size(name + _PARTIAL):
             if self._digest(name + _PARTIAL) != digest:
                 self._directory.remove(name + _PARTIAL)
-                raise Error("what arrived of '{}' is not what was sent: send it again".format(name))
+                raise Error("'{}' arrived damaged: send it again".format(name))
             self._directory.rename(name + _PARTIAL, name)
         if self._digest(name) != digest:
-            raise Error("'{}' is another file: send it again".format(name))
+            raise Error("the board has a different '{}': send it again".format(name))
         return {"sha256": digest}
 
     def configure(self, text):
-        """Take the configuration (JSON) and be a relay from now on. A board that is one keeps its name and its keys."""
+        """Take the configuration (JSON): from now on the board is a relay. If it is one already it keeps name and
+        keys."""
         asked = json.loads(text)
         for name in asked:
             if name not in _ASKED:
-                raise Error("a relay has no setting '{}'".format(name))
+                raise Error("unknown setting '{}'".format(name))
         present, secrets = self._configuration(), self._secrets()
         if present is not None and present["name"] != asked["name"]:
             raise Error("this board is the relay '{}': reset it first".format(present["name"]))
         if secrets is None:
-            raise Error("the relay has no keys yet")
+            raise Error("the relay has no keys yet: call make_keys first")
         if self._directory.read(_PARAMETERS) is None:
-            raise Error("the relay has no parameters yet")
+            raise Error("the relay has no parameters yet: send them first")
         asked["version"] = _VERSION
         asked["static_secret"], asked["ledger_secret"] = _hex(secrets[0]), _hex(secrets[1])
         for name in ("ring", "keyring"):
@@ -113,8 +118,10 @@ class Provisioning:
         return {"provisioned": asked["name"]}
 
     def readback(self, nonce):
-        """What is on the flash: the configuration without its secrets, digests of the rest. The Wi-Fi password is
-        told as SHA-256 of nonce (hex) and password: to compare, not to keep."""
+        """What is on the flash: the configuration without its secrets, and digests of the rest.
+
+        In place of the Wi-Fi password there is the SHA-256 of nonce (hex) and password, for comparison.
+        """
         configuration = self._configuration() or {}
         wifi = configuration.get("wifi", {})
         if "password" in wifi:
@@ -142,7 +149,7 @@ class Provisioning:
         return None if keys is None or len(keys) != 64 else (keys[:32], keys[32:])
 
     def _digest(self, name):
-        """SHA-256 of a file in hex, read in pieces; None if there is none."""
+        """SHA-256 of a file in hex, read in pieces; None if there is no such file."""
         size = self._directory.size(name)
         if not size:
             return None
@@ -153,7 +160,7 @@ class Provisioning:
 
 
 def _secret(generator):
-    """A secret whose public point has an even y: 32 bytes."""
+    """A secret (32 bytes) whose public point has an even y."""
     while True:
         secret = generator.random(32)
         try:
@@ -165,7 +172,7 @@ def _secret(generator):
 
 def _check_name(name):
     if name != _PARAMETERS:
-        raise Error("'{}' is no file of a relay".format(name))
+        raise Error("unknown file '{}'".format(name))
 
 
 def _unhex(text, length):
@@ -183,7 +190,7 @@ def _hex(data):
 
 
 def identify():
-    """As the others: one line."""
+    """The methods of Provisioning, for this board; each prints one line."""
     _tell(Provisioning.identify)
 
 
@@ -208,7 +215,7 @@ def readback(nonce):
 
 
 def _tell(function, *arguments):
-    """Print what the function gives, or {"error": ...}: a traceback might quote a secret."""
+    """Print what the function returns, or {"error": ...}. There is no traceback, as it might quote a secret."""
     try:
         answer = function(_here(), *arguments)
     except (Error, OSError, ValueError, KeyError) as error:
@@ -217,7 +224,7 @@ def _tell(function, *arguments):
 
 
 def line(answer):
-    """What is printed of an answer (dict): JSON, a blank, CRC-32 in hex of that JSON."""
+    """The line for an answer (a dict): JSON, a blank, and the CRC-32 of that JSON in hex."""
     text = json.dumps(answer)
     return "{} {:08x}".format(text, crc32(text.encode()))
 

@@ -1,5 +1,5 @@
-# A provisioned relay on a board, from power-up on: opens its storage, brings up network and clock, serves, and if it
-# cannot says so and stays up. Storage, network, clock, LED and the rest are the other modules'.
+# Runs a provisioned relay on a board: opens its storage, brings up network and clock, and serves. With a fault it stays
+# up and says what is wrong. Storage, network, clock, LED and the rest are the business of the other modules.
 
 import asyncio
 import json
@@ -28,10 +28,10 @@ from tessera.runtime import ticks_ms
 from tessera.server import Server, Timing
 from tessera.wire import PORT
 
-_EPOCH_SECONDS = 946_684_800 if time.gmtime(0)[0] == 2000 else 0  # where time.time() begins on this port
-_AGAIN_SECONDS = 10  # after which a task beside the server that ended is begun anew
+_EPOCH_SECONDS = 946_684_800 if time.gmtime(0)[0] == 2000 else 0  # Unix time at which time.time() begins on this port
+_AGAIN_SECONDS = 10  # after which a task beside the server that failed is started again
 _CTRL_C = 3
-_CELL_RECORDS = 1120  # of one cell, as many as four members at once get (tests/core/test_memory.py)
+_CELL_RECORDS = 1120  # of the largest cell that four members can fetch at once (tests/core/test_memory.py)
 
 
 class _Board(Machine):
@@ -39,7 +39,7 @@ class _Board(Machine):
 
 
 def main(observe=None):
-    """Serve until Ctrl-C, or return because there is no relay here. observe: as Server's."""
+    """Serve until Ctrl-C. Returns at once if this board is not provisioned. observe: see Server."""
     appliance = Appliance(Directory("/"))
     light = led.Led(led.board_pin())
     if not _provisioned(appliance):
@@ -50,8 +50,8 @@ def main(observe=None):
     try:
         asyncio.run(_live(appliance, light, observe))
     except KeyboardInterrupt:
-        print("stopped: the prompt is MicroPython's, machine.reset() starts the relay again")
-    except Exception as error:  # of what deals with faults
+        print("stopped; at this MicroPython prompt machine.reset() starts the relay again")
+    except Exception as error:  # in the code that handles faults
         print(explain(error))
         slots.restart()
     finally:
@@ -61,7 +61,7 @@ def main(observe=None):
 
 
 def _leave(appliance, light):
-    """Give the board to who works at the prompt; the watchdog stays fed."""
+    """Leave the board to a person at the prompt. The watchdog stays fed."""
     appliance.watchdog.hold()
     light.show("dark")
     light.step()
@@ -72,22 +72,22 @@ def _leave(appliance, light):
 
 
 def _provisioned(appliance):
-    """Read relay.json; False if there is none, after saying so."""
+    """Read relay.json. False if there is none; that is printed."""
     text = appliance.directory.read("relay.json")
     if text is None and slots.problem is None:
         print("tessera relay on {}: not provisioned; `tessera flash` makes a relay of it".format(BOARD))
-        print("the prompt is MicroPython's")
+        print("this is MicroPython's prompt")
         return False
     try:
         config = json.loads(text or "")
     except ValueError:
         config = None
-    if isinstance(config, dict):  # else open_relay() finds nothing of what it needs
+    if isinstance(config, dict):  # otherwise open_relay() finds nothing in it and says so
         appliance.config = config
     return True
 
 
-# -- the states of a relay: it starts, serves, and if one of both fails it has a fault
+# -- the states of a relay: it starts, then serves; if either fails it has a fault
 
 
 async def _live(appliance, light, observe):
@@ -98,7 +98,7 @@ async def _live(appliance, light, observe):
         await _start_and_serve(appliance, light, observe)
     except Exception as error:
         appliance.fail(error)
-        slots.fail()  # code on trial has had its chance
+        slots.fail()  # ends a trial: the code before runs again
     appliance.watchdog.hold()
     try:
         await _stay_up(appliance)
@@ -108,7 +108,7 @@ async def _live(appliance, light, observe):
 
 
 def _beside(appliance, light):
-    """What runs in every state, as functions that give a coroutine."""
+    """The tasks that run in every state, as functions that return a coroutine."""
     yield lambda: light.play(appliance.rhythm)
     handlers = commands.handlers(appliance)
     handlers.update(update.handlers(appliance))
@@ -130,10 +130,10 @@ async def _always(log, work):
 async def _start_and_serve(appliance, light, observe):
     appliance.starts.begin()
     if appliance.starts.wait_seconds:
-        appliance.log.note("starting after a pause: the last starts followed each other quickly")
+        appliance.log.note("waiting {} s after several starts in a row".format(appliance.starts.wait_seconds))
         await asyncio.sleep(appliance.starts.wait_seconds)
     light.show("starting")
-    appliance.watchdog.hold(light.step)  # as a start leaves no turn to others
+    appliance.watchdog.hold(light.step)  # no other task runs during a start
     _set_clock(appliance.config)
     if hasattr(board, "prepare"):
         board.prepare()
@@ -145,18 +145,18 @@ async def _start_and_serve(appliance, light, observe):
 
 
 def _set_clock(config):
-    """Run at the MHz that relay.json asks for; without that as the image started, at the first of the board's."""
+    """Run at the MHz that relay.json asks for. By default the processor keeps the first of board.MHZ."""
     mhz = config.get("mhz")
     if mhz is not None:
         if mhz not in getattr(board, "MHZ", ()):
-            raise Error("relay.json asks for {} MHz, which this board has not: provision the relay anew".format(mhz))
+            raise Error("relay.json asks for {} MHz, which this board cannot do: provision it anew".format(mhz))
         import machine
 
         machine.freq(1_000_000 * mhz)
 
 
 def open_relay(appliance):
-    """The Relay that was provisioned, started; Error if it cannot be, or is not for this board."""
+    """The provisioned Relay, started. Error if it cannot start or relay.json belongs to another board."""
     if slots.problem is not None:
         raise Error(slots.problem)
     selftest.run()
@@ -181,7 +181,7 @@ def _device(name, config):
     sectors = nor.sectors(device)
     if config[name + "_sectors"] != sectors:
         raise Error(
-            "relay.json was made for another board: it says {}_sectors {}, here are {}".format(
+            "relay.json is another board's ({}_sectors {}, here {}): provision this one anew".format(
                 name, config[name + "_sectors"], sectors
             )
         )
@@ -212,7 +212,7 @@ async def _serve(appliance, observe):
     if hasattr(board, "sessions"):
         sessions = board.sessions(sessions or relay.machine.sessions)
     server = Server(relay, timing, sessions, observe, appliance.watchdog.report, keeper.heard)
-    _believe_own_clock(relay)
+    _accept_own_clock(relay)
     tasks = [asyncio.create_task(_always(appliance.log, work)) for work in _with_network(appliance)]
     try:
         await server.run("0.0.0.0", config.get("port", PORT), lambda: _ready(appliance))
@@ -223,7 +223,7 @@ async def _serve(appliance, observe):
 
 
 def _join(appliance):
-    """The keeper of this board's link, as relay.json describes it."""
+    """The Keeper of this board's link. Error if relay.json does not describe a network that it can join."""
     try:
         if "hostname" in appliance.config:
             network.hostname(appliance.config["hostname"])
@@ -237,9 +237,9 @@ def _join(appliance):
 
 
 def _with_network(appliance):
-    """What runs beside the server, as functions that give a coroutine."""
+    """The tasks that run beside the server, as functions that return a coroutine."""
     yield appliance.keeper.keep
-    yield lambda: _settle(appliance)
+    yield lambda: _prove_start(appliance)
     if appliance.config.get("sntp"):
         yield lambda: _follow(appliance, appliance.config["sntp"])
 
@@ -250,19 +250,20 @@ def _ready(appliance):
         print(line)
     print("  board           {}".format(BOARD))
     if not relay.clock.known:
-        print("no clock: send `clock MILLISECONDS` (unix time) on this line")
+        first = "wait for the network clock or " if config.get("sntp") else ""
+        print("no clock yet: {}send `clock MILLISECONDS` (unix time)".format(first))
     print(READY)
     appliance.serving = True
     appliance.watchdog.release()
 
 
-async def _settle(appliance):
+async def _prove_start(appliance):
     await appliance.starts.outlast(appliance.link)
     appliance.restart_soon(appliance.keeper.trouble)
 
 
 async def _stay_up(appliance):
-    """With a fault: say what it is, to the console and to browsers; restart after a while if it may pass."""
+    """Say on the console and to browsers what the fault is. Restart after a while if the fault may pass."""
     print("tessera relay on {}: {}".format(BOARD, appliance.fault))
     print("out of service; commands: status, log, restart, factory-reset")
     retry_seconds = appliance.starts.retry_seconds if appliance.passes else None
@@ -292,8 +293,8 @@ async def _mind_button(appliance):
 # -- clock
 
 
-def _believe_own_clock(relay):
-    """Take the board's own clock if somebody set it (over the prompt, before this start): it then is late enough."""
+def _accept_own_clock(relay):
+    """Take the time of the board's own clock. If nobody set that over the prompt before, it is refused as too early."""
     relay.clock.set(time.time_ns() // 1_000_000 + 1000 * _EPOCH_SECONDS)
 
 

@@ -1,4 +1,5 @@
-# Time from a network clock: SNTP (RFC 4330), one question and one answer.
+# The time from a network clock by SNTP (RFC 4330), with one question and one answer. What the relay makes of the time
+# is the business of the core.
 
 import asyncio
 import socket
@@ -12,27 +13,28 @@ _QUESTION = 0x23  # version 4, client
 _MODE, _SERVER = 7, 4
 _TIMEOUT_MS = 2000
 _POLL_MS = 20
-_NO_LINK_MS = 100  # how often the link is looked at while there is none
-_PATIENCE = 8  # questions without an answer, then the name is looked up again
+_NO_LINK_MS = 100  # between two looks whether there is a link
+_PATIENCE = 8  # questions without an answer, after which the name is looked up again
 _HOUR_SECONDS = 3600  # between two questions once the clock is good
-_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 2, 512  # after a question without an answer, each time twice as long
+_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 2, 512  # after a question without an answer, twice as long each time
 _RATE = b"RATE"
-_KISSES = (_RATE, b"DENY", b"RSTR")  # what a server says that wants fewer questions, or none (RFC 4330 §8)
-_UNIX_SECONDS = 2_208_988_800  # 1970 in the seconds since 1900
-_ERA_SECONDS = 1 << 32  # ends in 2036; a first bit of 0 means the next one (RFC 4330 §3)
+_KISSES = (_RATE, b"DENY", b"RSTR")  # from a server that wants fewer questions or none (RFC 4330 §8)
+_UNIX_SECONDS = 2_208_988_800  # from 1900 to 1970
+_ERA_SECONDS = 1 << 32  # the era ends in 2036; a first bit of 0 means the next era (RFC 4330 §3)
 
 
 def look_up(host):
-    """The address of a host (str). OSError if its name cannot be resolved, which keeps everything waiting for long."""
+    """The address of a host (str). OSError if the name cannot be resolved. No other task runs meanwhile, which may take
+    many seconds."""
     return socket.getaddrinfo(host, _PORT)[0][-1]
 
 
 class TimeServer:
-    """A network clock by name, or several of that name. It is looked up rarely, as nobody gets an answer meanwhile:
-    before the first question, when a few had no answer, and when a server wants no more. look_up(host) gives the
-    address.
+    """A network clock, by its name (host).
 
-    heard: whether the last question had an answer, be it one without a time.
+    The name is looked up rarely, because the relay answers nobody meanwhile: before the first question, after eight
+    questions without an answer, and when a server wants no more questions. look_up(host) returns the address.
+    heard: whether the last question had an answer, even one without a time.
     """
 
     def __init__(self, host, look_up=look_up):
@@ -41,11 +43,11 @@ class TimeServer:
         self._address = None
         self._failures = 0
         self._wait_seconds = 0
-        self._unwanted = None  # which of _KISSES the last answer was
+        self._unwanted = None  # the last answer, if it was one of _KISSES
         self.heard = False
 
     async def unix_ms(self, random):
-        """Unix time in milliseconds; None without one within 2 s. random as for ask()."""
+        """Ask for the Unix time in milliseconds; None if it does not come within 2 s. random: see ask()."""
         self._unwanted = None
         self.heard = False
         try:
@@ -53,7 +55,7 @@ class TimeServer:
                 self._failures = 0
                 self._address = self._look_up(self._host)
         except OSError:
-            return None  # the address from before stays
+            return None  # and keep the former address
         found = await ask(self._address, random)
         self.heard = found is not None
         self._failures = 0 if self.heard else self._failures + 1
@@ -61,12 +63,15 @@ class TimeServer:
             return found
         self._unwanted = found
         if found != _RATE:
-            self._address = None  # another of that name may want them
+            self._address = None  # the name may have another address, whose server answers
         return None
 
     def next_wait_seconds(self, content):
-        """How long to wait before the next question; content: whether the clock is good now, and no later time may
-        replace it. Until then twice as long each time, and for a server that has too many questions the longest."""
+        """How long to wait before the next question: an hour once the clock is good, until then twice as long each
+        time. If the server said RATE, the longest wait.
+
+        content: whether the clock is good, so that no later time may replace it.
+        """
         if content and self.heard:
             self._wait_seconds = 0
             return _HOUR_SECONDS
@@ -77,8 +82,11 @@ class TimeServer:
 
 
 async def follow(server, relay, keeper):
-    """Correct a started relay's clock by a TimeServer again and again, while the link's keeper has an address; the
-    answers also tell it that the network lives, so it is asked sooner when nobody else was heard for long."""
+    """Correct the clock of a started relay by a TimeServer, for ever, whenever the link's Keeper has an address.
+
+    Answers also tell the Keeper that the network lives. So the server is asked earlier if nobody else was heard for
+    long.
+    """
     while True:
         while keeper.address is None:
             await sleep_ms(_NO_LINK_MS)
@@ -96,11 +104,11 @@ async def follow(server, relay, keeper):
 
 
 async def ask(address, random):
-    """Unix time in milliseconds that the server at an address (of look_up()) tells, or which of _KISSES it says; None
-    without a right answer within 2 s.
+    """Ask the server at an address (from look_up()). Returns its Unix time in milliseconds, one of _KISSES, or None
+    without a valid answer within 2 s.
 
-    random(n) -> bytes makes the question one that an answer must repeat, so that nobody off the path can forge it, nor
-    end it with an answer that is wrong.
+    random(n) -> bytes makes a nonce that the answer must repeat. So an attacker who does not see the question cannot
+    forge an answer, and wrong answers are ignored.
     """
     line = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
@@ -117,7 +125,7 @@ async def ask(address, random):
                 if found is not None:
                     return found
     except OSError:
-        pass  # no link, no name server: the clock runs on without
+        pass  # no link or no route: the clock runs on by itself
     finally:
         line.close()
     return None
@@ -133,8 +141,8 @@ def _received(line):
 
 
 def read(answer, nonce):
-    """Unix time in milliseconds of a server's packet (48 bytes) to the question with this nonce (8), or which of
-    _KISSES it says; None if it is wrong."""
+    """The Unix time in milliseconds in a server's packet (48 bytes), or one of _KISSES; None if it is no valid answer
+    to the question with this nonce (8 bytes)."""
     if len(answer) != _PACKET_BYTES or answer[0] & _MODE != _SERVER or answer[24:32] != nonce:
         return None
     if not answer[1]:
@@ -145,7 +153,7 @@ def read(answer, nonce):
     seconds = int.from_bytes(answer[40:44], "big")
     fraction = int.from_bytes(answer[44:48], "big")
     if not seconds:
-        return None  # what a server sends that does not know the time, be it with the fraction that its clock has
+        return None  # the server does not know the time, even if its clock has a fraction
     if seconds < _ERA_SECONDS >> 1:
         seconds += _ERA_SECONDS
     return 1000 * (seconds - _UNIX_SECONDS) + (1000 * fraction >> 32)

@@ -1,5 +1,5 @@
-# Updates of a board: where new code goes here, and the console's commands that bring code and parameters by the cable.
-# What may be taken, and when, is tessera/staging.py's.
+# Updates over the cable: the console's commands that bring code and parameters. Which code may be taken, and when, is
+# the business of tessera/staging.py.
 
 from binascii import a2b_base64, unhexlify
 
@@ -12,12 +12,12 @@ _STATES = ("wait", "send", "staged", "activated")
 
 
 def staging(relay, self_test):
-    """A Staging for this board, None without a place for code. Called once, at the start."""
+    """A Staging for this board, None if the board has no place for code. Call it once, at the start."""
     return None if slots.current is None else Staging(slots.current, relay.parameters, self_test)
 
 
 def handlers(appliance):
-    """{name: handler} for Console: code in pieces, and parameters (or a time statement) as members push them."""
+    """{name: handler} for Console: for code in pieces, and for parameters or a time statement in chunks."""
     cable = _Cable()
     return {
         "update": lambda arguments: _update(_staging(appliance), appliance.relay, cable, arguments),
@@ -28,7 +28,7 @@ def handlers(appliance):
 
 
 class _Cable:
-    """As the relay keeps in mind whose session pushes an object or brings code: who has the cable is the operator."""
+    """Stands for a session in pushes and updates over the cable. A person at the cable is the operator."""
 
     operator = True
     pushed_ms = 0
@@ -36,7 +36,7 @@ class _Cable:
 
 def _staging(appliance):
     if appliance.relay is None or appliance.relay.staging is None:
-        raise Error("this board takes no code in service: flash the whole image")
+        raise Error("this board takes no update now: flash the whole image")
     return appliance.relay.staging
 
 
@@ -47,11 +47,11 @@ def _figures(staging, relay):
 
 
 def _update(staging, relay, cable, arguments):
-    """Begin with a release, or go on with it."""
+    """Begin with a release (hex), or go on with it."""
     if len(arguments) != 1:
         raise BadRequest("usage: update RELEASE_HEX")
     staging.begin(_decoded(unhexlify, arguments[0]), cable)
-    if relay.open_round is None:  # no windows, and nobody who would see
+    if relay.open_round is None:  # there are no windows, and no answers that erasing could delay
         staging.erase_all()
     return _figures(staging, relay)
 
@@ -67,7 +67,7 @@ def _put(staging, relay, cable, arguments):
 
 
 def _activate(appliance):
-    """Try what is staged: the board restarts."""
+    """Start the trial of the staged code: the board restarts."""
     staging = _staging(appliance)
     staging.activate_now()
     appliance.restart_soon("new code")
@@ -75,7 +75,7 @@ def _activate(appliance):
 
 
 def _push(relay, cable, arguments):
-    """A chunk of a signed object, as in PROTOCOL §5."""
+    """Take a chunk of a signed object, as PUSH does (PROTOCOL §5)."""
     if len(arguments) != 3 or not (arguments[0].isdigit() and arguments[1].isdigit()):
         raise BadRequest("usage: push TOTAL CHUNK BASE64")
     if relay is None:
@@ -88,4 +88,4 @@ def _decoded(decode, word):
     try:
         return decode(word)
     except ValueError:
-        raise BadRequest("the argument is damaged") from None
+        raise BadRequest("the argument is damaged: send it again") from None

@@ -1,42 +1,42 @@
-# The watchdog: the board restarts if nobody feeds it for eight seconds. Once the relay serves it is fed only when both
-# the seal task and the server reported since it was fed last, so that a hang of either restarts the board.
+# The watchdog restarts the board if it is not fed for eight seconds. While the relay serves it is fed only when both
+# the seal task and the server have reported since it was last fed, so that a hang of either restarts the board.
 #
-# It cannot be stopped (RP2), so it is held where nobody reports: during the start, which has no turns to report in,
-# and at MicroPython's prompt a timer feeds it. A soft reset ends that timer, and the start that follows holds it again.
+# On RP2 boards it cannot be stopped. During a start and at MicroPython's prompt nobody reports, so a timer feeds it: it
+# is held. A soft reset ends that timer, and the start that follows holds it again.
 
 from tessera.runtime import const
 from tessera.server import SEAL, SERVE
 
-_TIMEOUT_MS = const(8000)  # the RP2040 has no more than 8388
+_TIMEOUT_MS = const(8000)  # the RP2040 allows 8388 at most
 _HOLD_MS = const(125)  # led.STEP_MS
 _ALL = 1 << SEAL | 1 << SERVE
 
 
 def begin():
-    """The board's watchdog, started."""
+    """The board's machine.WDT, started."""
     from machine import WDT
 
     return WDT(timeout=_TIMEOUT_MS)
 
 
 def ticker(period_ms, callback):
-    """A timer that calls callback(timer) between two instructions of Python, until its deinit(). Who does not keep it
-    loses it to the garbage collector."""
+    """A timer that calls callback(timer) between two bytecodes, until its deinit(). Keep a reference: otherwise the
+    garbage collector ends it."""
     from machine import Timer
 
     try:
         timer = Timer(-1)
-    except ValueError:  # ESP32: hardware timers only, of which a trial of new code takes the first (slots.py)
+    except ValueError:  # an ESP32 has hardware timers only, of which a trial of new code takes the first (slots.py)
         timer = Timer(1)
     timer.init(period=period_ms, callback=callback)
     return timer
 
 
-_holder = None  # outlives the program that ended at the prompt
+_holder = None  # the timer that holds the watchdog; global so that it runs on at the prompt
 
 
 class Watchdog:
-    """Over a machine.WDT. begin and ticker are those above, or what stands for them in a test."""
+    """Feeds a machine.WDT by reports, or by a timer while it is held. Tests pass a begin and a ticker of their own."""
 
     def __init__(self, begin=begin, ticker=ticker):
         self._begin = begin
@@ -46,13 +46,13 @@ class Watchdog:
         self._reported = 0
 
     def start(self):
-        """From now on the board restarts when nothing feeds it; held at first."""
+        """Start the watchdog, held at first."""
         self.release()
         self._wdt = self._begin()
         self.hold()
 
     def hold(self, beside=None):
-        """Feed it by a timer, whatever the program does, and call beside() as often; nothing if it was not started."""
+        """Feed it by a timer from now on, and call beside() as often. Does nothing before start()."""
         global _holder
         self._beside = beside
         if _holder is None and self._wdt is not None:
@@ -65,7 +65,7 @@ class Watchdog:
             self._beside()
 
     def release(self):
-        """Let go: from now on it takes reports."""
+        """End the holding: from now on it is fed by reports."""
         global _holder
         if _holder is not None:
             _holder.deinit()
@@ -73,7 +73,8 @@ class Watchdog:
         self._reported = 0
 
     def during(self, function, *arguments):
-        """What the function gives. It is held meanwhile, for what may keep everything waiting longer than it waits."""
+        """Call the function and return its result, and hold the watchdog meanwhile. For functions that may block all
+        tasks for more than eight seconds."""
         held = _holder is not None
         if not held:
             self.hold()
@@ -84,7 +85,7 @@ class Watchdog:
                 self.release()
 
     def report(self, who):
-        """SEAL or SERVE made progress; it is fed when both did. Server's `alive`."""
+        """Report progress of SEAL or SERVE; when both did it is fed. This is Server's alive()."""
         self._reported |= 1 << who
         if self._reported == _ALL and self._wdt is not None:
             self._reported = 0

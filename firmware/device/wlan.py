@@ -1,29 +1,32 @@
-# The network over Wi-Fi, as a station; and the LED where it hangs at the radio. Power save is off: it holds frames back
-# for up to 100 ms, which no schedule of answers bears.
+# The network over Wi-Fi, as a station, and the LED of boards whose radio switches it. Power save is off, because it
+# delays frames by up to 100 ms, and answers have to leave at fixed times.
 #
-# Written for a Pico W; what an ESP32 does otherwise is in wlan_esp32.py. What MicroPython 1.25 does on a Pico W: after
-# disconnect() a join ends some time later, and with it one that was begun meanwhile. active(False) does nothing. With a
-# radio that hangs nothing fails, but each question waits for a second and a join for eleven; one that never started
-# takes some of what its driver has only a few of at each attempt; deinit() hangs now and then. So a radio that does not
-# answer is left alone, and the board restarts.
+# This is written for a Pico W; wlan_esp32.py has what an ESP32 does differently. On a Pico W, MicroPython 1.25 behaves
+# as follows. disconnect() ends a join some time later, and with it another join that was begun meanwhile.
+# active(False) does nothing. If the radio hangs, no call fails, but each question takes a second and a join eleven. If
+# the radio never started, each attempt uses up some of its driver's few resources. deinit() hangs now and then. So a
+# radio that does not answer is left alone, and the board restarts.
 
 import network
 
 from device.link import Link
 from tessera.runtime import const, ticks_diff, ticks_ms
 
-_JOINED = const(2)  # without an address: this state of a Pico W has no name in `network`
+_JOINED = const(2)  # joined, but no address yet; this status of a Pico W has no name in `network`
 _LONG_MS = const(15_000)
 _PATIENCE_MS = {network.STAT_CONNECTING: _LONG_MS, _JOINED: 120_000}  # DHCP asks again after 2, 4, … 60 s
 _TROUBLE = {network.STAT_WRONG_PASSWORD: "wrong password", network.STAT_NO_AP_FOUND: "no such network"}
 _LATE = {network.STAT_CONNECTING: "no answer", _JOINED: "no address by DHCP"}
-_SLOW_MS = const(500)  # a radio that lives answers sooner
-_SLOW = const(2)  # such answers in a row, then it is dead
+_SLOW_MS = const(500)  # a working radio answers sooner
+_SLOW = const(2)  # slow answers in a row, after which the radio counts as dead
 
 
 class Station(Link):
-    """A station of the network that relay.json names: "wifi": {"ssid", "password"?, "country"?, "security"?: "wpa3" or
-    "wpa2-wpa3"}; DHCP, or "address": {"ip", "netmask", "gateway", "dns"}. ValueError for another security."""
+    """A station of the network in relay.json.
+
+    wifi: {"ssid", "password"?, "country"?, "security"?: "wpa3" or "wpa2-wpa3"}. address: {"ip", "netmask", "gateway",
+    "dns"}, None for DHCP. KeyError without an ssid, ValueError for any other security.
+    """
 
     def __init__(self, wifi, address=None):
         if "country" in wifi:
@@ -40,9 +43,9 @@ class Station(Link):
         self._leaving = False
 
     def begin(self):
-        """Switch the radio on and join; that takes seconds and goes on by itself."""
+        """Switch the radio on and begin to join, which takes seconds."""
         if self.dead and _started(self._nic):
-            return  # it hangs
+            return  # the radio hangs
         self._nic.active(True)
         Station.dead = not _started(self._nic)
         if self.dead:
@@ -50,7 +53,7 @@ class Station(Link):
         self._nic.config(pm=network.WLAN.PM_NONE)
         try:
             self._join()
-        except OSError:  # there is no station: it did not start whole
+        except OSError:  # the radio did not start completely
             Station.dead = True
 
     def _join(self):
@@ -71,7 +74,7 @@ class Station(Link):
         return False
 
     def renew(self):
-        """Leave; join when that is over."""
+        """Leave the network. mend() joins it again when that is done."""
         self._leaving = True
         self._nic.disconnect()
 
@@ -94,13 +97,13 @@ class Station(Link):
 
 
 class Lamp:
-    """The LED (a Pin) at the radio. It shows nothing once that is dead, and is who notices it, as it asks something of
-    the radio every few seconds."""
+    """An LED (a Pin) that the radio switches. It uses the radio every few seconds, so it notices when the radio is dead
+    and then shows nothing."""
 
     def __init__(self, pin):
         self._pin = pin
         self._slow = 0
-        Station.dead = not _started(network.WLAN(network.WLAN.IF_STA))  # the pin has tried
+        Station.dead = not _started(network.WLAN(network.WLAN.IF_STA))  # making the pin has started it
 
     def value(self, lit):
         """Switch it: 0 or 1."""
@@ -112,5 +115,5 @@ class Lamp:
 
 
 def _started(nic):
-    """Whether the radio ever answered: its MAC address was asked for then."""
+    """Whether the radio ever answered. If not, its MAC address is all zeros."""
     return any(nic.config("mac"))

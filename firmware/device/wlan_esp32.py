@@ -1,14 +1,14 @@
-# Wi-Fi on an ESP32: its port joins again by itself when a join fails or the access point went away, and goes by the
-# security and the country that the access point tells.
+# Wi-Fi on an ESP32. Its port joins again by itself when a join fails or the access point is gone, and takes security
+# and country from the access point.
 
 from device.wlan import Station as _Station
 from tessera.runtime import const
 
-_PATIENCE_MS = const(60_000)  # the port's, then the radio is started anew
+_PATIENCE_MS = const(60_000)  # for which the port tries by itself; then the radio is restarted
 
 
 class Station(_Station):
-    """As wlan's; ValueError for what cannot be chosen here."""
+    """As in wlan.py. ValueError if relay.json chooses a country or security, which is not possible here."""
 
     def __init__(self, wifi, address=None):
         if "country" in wifi or "security" in wifi:
@@ -22,7 +22,7 @@ class Station(_Station):
         return True
 
     def renew(self):
-        """Switch the radio off and on: while the port tries, a join is an error."""
+        """Switch the radio off and on, because joining is an error while the port tries by itself."""
         self.end()
         self.begin()
 

@@ -1,5 +1,5 @@
-# Who may use the relay: blind tokens, proof of possession, quota leases, resumption (PROTOCOL §4 and §6).
-# One Admission lives as long as its epoch. Nothing here knows a record.
+# Decides who may use the relay: blind tokens, proof of possession, quota leases, resumption (PROTOCOL §4 and §6).
+# There is one Admission for each epoch. Records are recordlog.py's business.
 
 from . import curve
 from .channel import resumption_step
@@ -8,28 +8,30 @@ from .hashes import hmac_sha256, tagged
 from .keyring import TOKEN_ID_BYTES
 from .runtime import const
 
-LEASE_POSTS = const(4)
+LEASE_POSTS = const(4)  # posts that one lease covers: the flash is written once for so many
 READ_PROOF_BYTES = const(16)
-OPERATOR = const(0xFFFFFFFF)  # the epoch of an operator's AUTH
+OPERATOR = const(0xFFFFFFFF)  # stands for the epoch in an operator's AUTH
 
 
 class Token:
-    """A verified token in RAM: posts used, leases taken, and what its sessions resume with.
+    """A verified token in RAM: posts used, leases taken, and the secret that its sessions resume with.
 
-    All tokens of an epoch stay until it ends, so of their resumptions only the secret is kept: ids and keys of the next
-    two would take 250 bytes more, on a board.
+    ring_id: the first 8 bytes of H("token-id", A), which name the token in the key ring. leases: how many it has taken.
+
+    All tokens of an epoch stay in RAM until it ends. Of their resumptions only the secret is kept, because the ids and
+    keys of the next two would take 250 bytes more for each token on a board.
     """
 
     def __init__(self, ring_id, leases):
         self.ring_id = ring_id
         self.leases = leases
-        self.used = leases * LEASE_POSTS  # what an earlier boot had open counts as used
-        self.round = None  # the last one it posted in
-        self.secret = None  # of the next resumption
-        self.marks = ()  # of its id and of the one after it
+        self.used = leases * LEASE_POSTS  # posts; all posts of a lease that an earlier boot took count as used
+        self.round = None  # in which it posted last
+        self.secret = None  # 32 bytes, for the next resumption
+        self.marks = ()  # _mark() of the next resumption's id and of the one after it
 
     def step(self, id_):
-        """The (id, key, next secret) of one of the next two resumptions; None if it has another id."""
+        """(id, key, next secret) of the resumption with this id (16 bytes); None unless it is one of the next two."""
         step = resumption_step(self.secret)
         if step[0] != id_:
             step = resumption_step(step[2])
@@ -39,8 +41,9 @@ class Token:
 class Admission:
     """The tokens of one epoch.
 
-    epoch_keys K_{e,c} (32 bytes of each cohort, None without one), posts_per_token and constant from the parameters;
-    leases are read from and written to the key ring.
+    epoch_keys: K_{e,c}, 32 bytes for each cohort, joined; None if the schedule has no keys for this epoch.
+    posts_per_token and constant are fields of the parameters (PROTOCOL §2). Leases are read from the key ring and
+    written to it.
     """
 
     def __init__(self, keyring, epoch, epoch_keys, federation_id, relay_key, posts_per_token, constant=0):
@@ -51,15 +54,15 @@ class Admission:
         self._prepared = 0
         self._token_start = federation_id + epoch.to_bytes(4, "big") + relay_key
         self._posts_per_token = posts_per_token
-        self._most_tokens = constant or None  # that may post: of a constant batch, as it has room for one record each
-        self._tokens = {}  # by H("token-id", A)
-        self._resumable = {}  # mark of a resumption id -> token: the next two ids of each
+        self._most_tokens = constant or None  # that may post: a constant batch has room for one record of each
+        self._tokens = {}  # H("token-id", A) -> Token
+        self._resumable = {}  # _mark() of a resumption id -> Token, for the next two ids of each
 
     def prepare(self):
-        """Make the table of one of the epoch's keys, in idle time; whether that was still to do.
+        """Make the multiples table of one epoch key, in idle time. True if one was made, False if all were there.
 
-        Every token of the epoch is verified under these keys: with the table in three fifths of the time, as
-        bench-device shows. It takes 2 KB of heap; without that much (MemoryError) tokens are verified without it.
+        Every token of the epoch is verified under these keys, with a table in three fifths of the time (`make
+        bench-device`). A table takes 2 KB of heap. MemoryError if they are not there; tokens are then verified without.
         """
         keys, at = self._epoch_keys, self._prepared
         if at == len(keys):
@@ -68,18 +71,21 @@ class Admission:
             keys[at] = curve.PreparedKey(keys[at])
             self._prepared += 1
         except ValueError:
-            del keys[at]  # not a point: nobody can have a token
+            del keys[at]  # not a point of the curve, so no token can be valid under it
         return True
 
     def authenticate(self, epoch, key, signature, proof, handshake_hash):
-        """The Token for (A = key, σ = signature) with its proof; NotAdmitted otherwise, and nothing has changed."""
+        """check(), then admit(): the Token. NotAdmitted if the check fails; nothing has changed then."""
         return self.admit(self.check(epoch, key, signature, proof, handshake_hash))
 
     def check(self, epoch, key, signature, proof, handshake_hash):
-        """H("token-id", A) of a right token with its proof; NotAdmitted otherwise. Changes nothing.
+        """H("token-id", A) (32 bytes) of a valid token; NotAdmitted otherwise. Changes nothing (PROTOCOL §6).
 
-        What fails cheaply fails first: numbers, then the issuer's signature, unless it was seen before (under the
-        prepared key it costs less than the other), then the proof, which has to be new each time.
+        key: the token's key A (32 bytes). signature: the issuer's, σ (64). proof: a signature by A (64) of the
+        channel's handshake_hash (32; None in a resumed session).
+
+        Cheap checks come first: the epoch, then the issuer's signature, which is skipped for a token that was seen
+        before and is quicker under a prepared key than the proof, then the proof, which differs in each session.
         """
         if epoch != self.epoch or handshake_hash is None:
             raise NotAdmitted("not a token of this epoch")
@@ -93,25 +99,29 @@ class Admission:
         return token_id
 
     def admit(self, token_id):
-        """The Token of an id that check() gave, of this Admission or of another of the same epoch."""
+        """The Token of a token_id (32 bytes) that check() returned, on this Admission or another of the same epoch."""
         if token_id not in self._tokens:
             ring_id = token_id[:TOKEN_ID_BYTES]
             self._tokens[token_id] = Token(ring_id, self._keyring.leases.get(ring_id, 0))
         return self._tokens[token_id]
 
     def _signed(self, key, signature):
-        # Under all of them, whichever it is: no time tells of which cohort a token is.
+        # All epoch keys are tried, also after one fits: the time does not tell to which cohort a token belongs.
         message = tagged("token", self._token_start, key)
         return sum([curve.verify(signature, message, epoch_key) for epoch_key in self._epoch_keys]) > 0
 
     # -- quota
 
     def posts_left(self, token):
+        """How many more posts the token may make in this epoch."""
         return max(0, self._posts_per_token - token.used)
 
     def reserve(self, token):
-        """Make sure that a lease covers one more post, durably; QuotaSpent if the token has none left, or if as many
-        others have a lease as a constant batch has room for."""
+        """Make sure that a durable lease covers one more post of the token.
+
+        QuotaSpent if the token has no posts left, or if as many other tokens hold leases as a constant batch has
+        places. Fault or OSError if the key ring cannot be written.
+        """
         if not self.posts_left(token):
             raise QuotaSpent("this token has no posts left")
         if token.used == token.leases * LEASE_POSTS:
@@ -127,7 +137,7 @@ class Admission:
     # -- resumption
 
     def offer_resumption(self, token, secret):
-        """Let the token's sessions resume with this secret (32 bytes) or the one after it, and with no earlier one."""
+        """Accept this resumption secret (32 bytes) and the one derived from it for the token, and no earlier ones."""
         for mark in token.marks:
             self._resumable.pop(mark, None)
         step = resumption_step(secret)
@@ -137,24 +147,30 @@ class Admission:
             self._resumable[mark] = token
 
     def resumable(self, id_):
-        """The token of a resumption id and its (id, key, next secret), None if no token accepts it. Changes nothing."""
+        """(Token, (id, key, next secret)) for a resumption id (16 bytes), or None. Changes nothing."""
         token = self._resumable.get(_mark(id_))
         step = None if token is None else token.step(id_)
         return None if step is None else (token, step)
 
 
 def read_proof(reading_key, handshake_hash):
-    """What a FETCH shows on the channel with this handshake hash (32 bytes): 16 bytes that only who holds the reading
-    key (32 bytes) can make. It says "a member", not which."""
+    """The proof (16 bytes) in a FETCH on the channel with this handshake hash (32 bytes).
+
+    Making it takes the reading key (32 bytes), which all members have. So it shows that a member reads, but not which.
+    """
     return hmac_sha256(reading_key, b"read", handshake_hash)[:READ_PROOF_BYTES]
 
 
 def operator_message(federation_id, relay_key, handshake_hash):
-    """What the root key signs for a session with a relay (static key, 33 bytes) that is the operator's: 32 bytes."""
+    """The message (32 bytes) that the root key signs to make a session with a relay (static key, 33 bytes) the
+    operator's (PROTOCOL §4)."""
     return tagged("operator", federation_id, relay_key, handshake_hash)
 
 
 def _mark(id_):
-    """A small integer, which takes no heap, for an id. Of two ids with one mark the newer is found, and the member with
-    the other makes a full handshake: once in fifty thousand epochs of a hundred tokens."""
+    """30 bits of a resumption id, as a small integer, which takes no heap.
+
+    If two ids have the same mark, only the newer one is found, and the member with the older makes a full handshake.
+    With a hundred tokens in each epoch that happens once in fifty thousand epochs.
+    """
     return int.from_bytes(id_[:4], "big") >> 2

@@ -1,4 +1,5 @@
-# The plain tier of aead.py, which describes it: for a MicroPython without the C module mbedcrypto, and for CPython.
+# The plain tier of aead.py, which describes the interface: for MicroPython without the C module mbedcrypto, and for
+# CPython.
 
 from . import native
 from .errors import BadFrame
@@ -11,10 +12,11 @@ _COUNTER_BITS = b"\0\0\0\0\0\0\0\x40"
 
 
 class Aead:
-    """One key (32 bytes: MAC half, encryption half), one direction: it seals or it opens, never both.
+    """One key (32 bytes: MAC half, encryption half) for one direction: an object either seals or opens.
 
-    One CBC cipher does all frames, as a new one would cost a key schedule and 300 bytes of heap a frame. Its chain goes
-    on from the frame before; that is cancelled by adding that frame's last block of ciphertext to the first block.
+    One CBC cipher object serves all frames, because a new one would cost a key schedule and 300 bytes of heap for each
+    frame. Its chain runs on from the frame before. XORing that frame's last block of ciphertext into the first block
+    cancels this.
     """
 
     def __init__(self, key):
@@ -27,10 +29,9 @@ class Aead:
         self._frame = None
 
     def seal_in_place(self, counter, aad, frame):
-        """Seal the plaintext in frame, a bytearray of plaintext n ‖ padding ‖ 16 bytes for the tag.
+        """Seal the plaintext in frame, a bytearray of plaintext (n bytes) ‖ 1 byte of padding ‖ 16 bytes for the tag.
 
-        n mod 16 must be 15, so that the padding is the single byte 01; all frames of PROTOCOL §5 are like that.
-        The same bytearray again costs no allocation.
+        n mod 16 must be 15, as in all frames of PROTOCOL §5. Sealing in the same bytearray again allocates nothing.
         """
         if frame is not self._frame:
             self._frame = frame
@@ -50,7 +51,7 @@ class Aead:
         return bytes(body) + self._mac.digest(aad, self._iv, body, _bit_length(aad))[:TAG_BYTES]
 
     def open(self, counter, aad, sealed):
-        """The plaintext of E ‖ T; BadFrame if it was not sealed with this key, counter and aad."""
+        """The plaintext of sealed, E ‖ T; BadFrame if it was not sealed with this key, counter and aad."""
         if len(sealed) < 2 * _BLOCK or len(sealed) % _BLOCK:
             raise BadFrame("wrong length")
         self._set_iv(counter)
@@ -68,7 +69,7 @@ class Aead:
         return bytes(memoryview(plaintext)[:-padding])
 
     def _encrypt(self, counter, body, last):
-        """Encrypt body in place; last views its last block."""
+        """Encrypt body in place. last: a memoryview of its last block."""
         self._set_iv(counter)
         native.add_blocks(body, self._iv, self._chained)
         self._cipher.encrypt(body, body)
@@ -79,5 +80,5 @@ class Aead:
 
 
 def _bit_length(aad):
-    """AL of the RFC; a frame's aad is its counter."""
+    """AL of RFC 7518: the length of aad in bits, 8 bytes. The aad of a frame is its counter (8 bytes)."""
     return _COUNTER_BITS if len(aad) == 8 else (8 * len(aad)).to_bytes(8, "big")

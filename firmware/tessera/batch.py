@@ -1,8 +1,9 @@
-# The sealed batch of a cell: real records and dummies in the order of their bytes, served four to a frame.
+# The sealed batch of a cell, which is one bucket in one round: real records and dummies, sorted by their bytes, served
+# four to a frame. Pages are page.py's business, dummies cover.py's.
 #
-# Real and cover must not differ in anything observable (PROTOCOL §9): for every record served one page is read and
-# decrypted and one dummy is made, and the one that is wanted lands in the frame; the work before that depends on the
-# count alone.
+# A reader must not be able to tell records from dummies by anything that can be observed (PROTOCOL §9). So for every
+# record that is served one page is read and decrypted and one dummy is made, and one of the two lands in the frame. The
+# work before that depends only on the published count.
 
 from . import native
 from .nor import PAGE_BYTES
@@ -10,16 +11,17 @@ from .page import RECORD_START_BYTES
 from .runtime import const
 from .wire import CELL_FRAME_BYTES, CELL_HEADER_BYTES, RECORD_BYTES, RECORDS_PER_FRAME, pack_cell
 
-_DUMMY_BIT = const(28)  # native.DUMMY_BIT: marks an entry of the order as a dummy's number; other entries are pages
+# An entry of a batch's order is the number of a page or, with bit 28 set, the number of a dummy.
+_DUMMY_BIT = const(28)  # native.DUMMY_BIT
 _NUMBER = const((1 << 28) - 1)
-_LOST = const(1 << 27)  # added to the number of a page that cannot be read: the dummy's that is served for it
+_LOST = const(1 << 27)  # plus the number of an unreadable page: the number of the dummy that is served in its place
 
 
-class Slot:
-    """Views of one place for a record: as a dummy's output (240 bytes), or as a decrypted page's (256).
+class RecordViews:
+    """Two views of the room for one record in a buffer: `record` (240 bytes) for a dummy, `page` (256) for a page.
 
-    A page decrypts to 16 bytes of header in front of its record, so those go over whatever stands before the slot:
-    the header of the frame, or the end of the slot before. Slots are therefore filled from the last to the first.
+    A page decrypts to 16 bytes of header in front of its record. They overwrite what stands before the room: the header
+    of the frame, or the end of the record before. So the records of a frame are filled in from the last to the first.
     """
 
     def __init__(self, buffer, at):
@@ -29,23 +31,31 @@ class Slot:
 
 
 class CellFrame:
-    """The buffers a connection serves cells from: one frame, and one place for what is made and not wanted."""
+    """The buffers from which a connection serves cells, made once for each connection.
+
+    buffer: the frame (1040 bytes). page: a page as it is read from flash (256). There is one more room for a record,
+    which takes what is made and not served.
+    """
 
     def __init__(self):
         self.buffer = bytearray(CELL_FRAME_BYTES)
         self.page = bytearray(PAGE_BYTES)
-        # As far from a word's boundary as places of the frame are: AES is faster where words are aligned, and whether a
-        # page or a dummy is wanted may not show.
-        unwanted = Slot(bytearray(PAGE_BYTES + CELL_HEADER_BYTES % 4), 16 + CELL_HEADER_BYTES % 4)
+        # As far from a word boundary as the records of the frame: AES is faster on aligned words, and the time must not
+        # tell whether a page or a dummy is served.
+        unwanted = RecordViews(bytearray(PAGE_BYTES + CELL_HEADER_BYTES % 4), 16 + CELL_HEADER_BYTES % 4)
         starts = [CELL_HEADER_BYTES + place * RECORD_BYTES for place in range(RECORDS_PER_FRAME)]
-        slots = [Slot(self.buffer, start) for start in starts]
-        # For each place where a page goes and where a dummy: wanted is the page (0) or the dummy (1).
-        self.for_page = [(slot, unwanted) for slot in slots]
-        self.for_dummy = [(unwanted, slot) for slot in slots]
+        wanted = [RecordViews(self.buffer, start) for start in starts]
+        # Where the page goes, and where the dummy, for each place of the frame: [place][1 if the dummy is served].
+        self.for_page = [(views, unwanted) for views in wanted]
+        self.for_dummy = [(unwanted, views) for views in wanted]
 
 
 class Batch:
-    """The sealed batch of (bucket, round), to be served frame by frame."""
+    """The sealed batch of (bucket, round), which fill() serves frame by frame.
+
+    log: the RecordLog. cipher, cover: the PageCipher and the EpochCover of the round's epoch. count: how many records
+    it has, dummies included.
+    """
 
     def __init__(self, log, cipher, cover, bucket, round_):
         self._log = log
@@ -55,15 +65,15 @@ class Batch:
         real = log.count_of(bucket, round_)
         noise = cover.noise(bucket, round_, real)
         self.count = real + noise
-        # The largest first: the others would take the room between what stays, and in a full heap none be left for it.
+        # The largest buffer is allocated first, while the heap still has a gap that is long enough.
         heads = bytearray(RECORD_START_BYTES * (self.count + cover.candidates))
         self._order = self._ordered(log.pages_of(bucket, round_, real, noise), real, cover.candidates, heads)
 
     def _ordered(self, pages, real, candidates, heads):
-        """Pages and dummy numbers in the order of their records' bytes. The work depends on the count only."""
-        reads = pages[: self.count]  # room for as many; what is in it is written over
+        """The entries (pages and dummies) sorted by their records' bytes. The work depends on the count only."""
+        reads = pages[: self.count]  # room for so many entries; plan() overwrites its content
         native.plan(pages, real, self.count, self._log.pages, reads, pages)
-        # All are read and opened; the dummies' heads then lie over those that were not wanted.
+        # So many pages are read and decrypted. The dummies' heads then overwrite those of pages that were not wanted.
         self._log.read_heads(reads, self._cipher, heads)
         self._dummies.heads(candidates, heads, real)
         if self._log.lost:
@@ -71,20 +81,21 @@ class Batch:
         return self._sorted(pages, heads, reads)
 
     def _replace_lost(self, entries, heads):
-        """Have dummies stand for the pages that cannot be read any more: the count of a cell stays."""
+        """Replace pages that can no longer be read by dummies, so that the count of the cell stays the same."""
         for page in self._log.lost:
             entry = 1 << _DUMMY_BIT | _LOST | page
-            head = self._whole(entry)[:RECORD_START_BYTES]  # whether the page is in this cell or not
+            head = self._whole(entry)[:RECORD_START_BYTES]  # made also if the page is not in this cell
             for place in range(self.count):
                 if entries[place] == page:
                     entries[place] = entry
                     heads[RECORD_START_BYTES * place : RECORD_START_BYTES * (place + 1)] = head
 
     def _sorted(self, entries, heads, keys):
-        """The entries by the bytes of their records, of which heads holds the first 8 each; in keys, which is room for
-        words to sort before: as many bits of the head as fit, and the entry's place.
+        """The entries sorted by their records' bytes. heads holds the first 8 bytes of each record.
 
-        One array serves three times, and the entries lie over the pages: a large cell takes much of the heap.
+        keys is first filled with words to sort (as many bits of the head as fit, then the entry's place) and then with
+        the result. One array serves for pages to read, sort keys and result, and the entries overwrite the pages,
+        because a large cell takes much of a board's heap.
         """
         count = len(keys)
         place_bits = 1
@@ -94,13 +105,13 @@ class Batch:
         native.sort(keys, count)
         index = native.next_tie(keys, 1, count, place_bits)
         while index < count:
-            self._settle(keys, index, place_bits, entries, heads)
+            self._sink(keys, index, place_bits, entries, heads)
             index = native.next_tie(keys, index + 1, count, place_bits)
         native.pick(keys, count, (1 << place_bits) - 1, entries, keys)
         return keys
 
-    def _settle(self, keys, index, place_bits, entries, heads):
-        """Sink keys[index] to its place among those before it that have the same head bits (insertion sort)."""
+    def _sink(self, keys, index, place_bits, entries, heads):
+        """Move keys[index] to its place among the keys before it that have the same head bits (insertion sort)."""
         mask = (1 << place_bits) - 1
         key = keys[index]
         while index and keys[index - 1] >> place_bits == key >> place_bits:
@@ -118,18 +129,18 @@ class Batch:
         return self._whole(entries[place]) < self._whole(entries[other])
 
     def _whole(self, entry):
-        """The whole record of an entry: for ties of the first 8 bytes only."""
-        slot = Slot(bytearray(PAGE_BYTES), 16)
+        """The whole record (240 bytes) of an entry, which is needed only where the first 8 bytes are equal."""
+        views = RecordViews(bytearray(PAGE_BYTES), 16)
         if entry >> _DUMMY_BIT:
-            self._dummies.make(entry & _NUMBER, slot.record)
+            self._dummies.make(entry & _NUMBER, views.record)
         else:
             page = bytearray(PAGE_BYTES)
             self._log.read(entry, page)
-            self._cipher.decrypt(page, slot.page)
-        return bytes(slot.record)
+            self._cipher.decrypt(page, views.page)
+        return bytes(views.record)
 
     def fill(self, frame, offset):
-        """Fill a frame with the records from offset on; how many there are in it. Allocates nothing."""
+        """Fill a CellFrame with up to four records, from number `offset` on. Returns how many. Allocates nothing."""
         here = min(RECORDS_PER_FRAME, self.count - offset)
         place = here - 1
         while place >= 0:
@@ -139,7 +150,7 @@ class Batch:
         return here
 
     def _fill_place(self, frame, place, entry, position):
-        # The same steps for a page and for a dummy: a mask chooses. What is not wanted has a number, too.
+        # The steps are the same for a page and for a dummy, a mask chooses. The one that is not served is made, too.
         is_dummy = entry >> _DUMMY_BIT
         mask = -is_dummy
         page = entry ^ (entry ^ position % self._log.pages) & mask

@@ -2,17 +2,16 @@ from typing import Any
 
 from .cover import EpochCover
 
-class Slot:
+class RecordViews:
     record: memoryview
-    tail: memoryview
     page: memoryview
     def __init__(self, buffer: bytearray, at: int) -> None: ...
 
 class CellFrame:
     buffer: bytearray
     page: bytearray
-    for_page: list[tuple[Slot, Slot]]
-    for_dummy: list[tuple[Slot, Slot]]
+    for_page: list[tuple[RecordViews, RecordViews]]
+    for_dummy: list[tuple[RecordViews, RecordViews]]
 
 class Batch:
     round: int

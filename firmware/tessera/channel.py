@@ -1,5 +1,5 @@
-# The encrypted channel (PROTOCOL §4): Noise NKpsk0 with the cheap check before curve work, resumption, transport.
-# What the frames mean is wire's business; which resumption secrets exist is admission's.
+# The encrypted channel (PROTOCOL §4): a Noise NKpsk0 handshake with a cheap check before any curve work, resumption,
+# and the frames after either. What frames mean is wire.py's business, which resumptions are accepted admission.py's.
 
 from struct import pack_into
 
@@ -15,35 +15,38 @@ REPLY_BYTES = const(65)
 RELAY_RANDOM_BYTES = const(33)  # in the reply to a resumption
 
 _NAME = b"Noise_NKpsk0_secp256k1_AES128CBCHMAC_SHA256"
-_CHECK_END = const(49)  # hello is 33 bytes, 16 bytes of HMAC, 32 bytes of proof
+_CHECK_END = const(49)  # a hello has 33 bytes of client data, 16 bytes of HMAC, 32 bytes of proof
 
 
 class Channel:
-    """Sealed frames both ways, one counter a direction, after either handshake."""
+    """Sealed frames in both directions, each with its own counter, after a full handshake or a resumption.
+
+    send_key, receive_key: 32 bytes each. handshake_hash: 32 bytes that proofs are bound to, None after a resumption.
+    """
 
     def __init__(self, send_key, receive_key, handshake_hash=None):
         self.handshake_hash = handshake_hash
         self._send = Aead(send_key)
         self._receive = Aead(receive_key)
         self._sent = 0
-        self._sent_bytes = bytearray(8)  # the same: bytes of its own would cost a frame two searches of the heap
+        self._sent_bytes = bytearray(8)  # the same as bytes; made once, as allocating it costs time at every frame
         self._received = 0
 
     def seal_in_place(self, frame):
-        """Seal the plaintext of 255 or 1023 bytes at the start of frame (bytearray, 17 bytes longer)."""
+        """Seal the plaintext (255 or 1023 bytes) at the start of frame, a bytearray that is 17 bytes longer."""
         pack_into(">Q", self._sent_bytes, 0, self._sent)
         self._send.seal_in_place(self._sent, self._sent_bytes, frame)
         self._sent += 1
 
     def seal(self, plaintext):
-        """The sealed frame for a plaintext of 255 or 1023 bytes."""
+        """The sealed frame (272 or 1040 bytes) for a plaintext of 255 or 1023 bytes."""
         frame = bytearray(len(plaintext) + 1 + TAG_BYTES)
         frame[: len(plaintext)] = plaintext
         self.seal_in_place(frame)
         return bytes(frame)
 
     def open(self, frame):
-        """The plaintext of a received frame; BadFrame ends the channel."""
+        """The plaintext of a received frame. BadFrame if it is not the next frame of the peer: the channel is over."""
         plaintext = self._receive.open(self._received, self._received.to_bytes(8, "big"), frame)
         if len(plaintext) != len(frame) - 1 - TAG_BYTES:
             raise BadFrame("wrong padding")
@@ -52,7 +55,8 @@ class Channel:
 
 
 class _Noise:
-    """Noise's SymmetricState (revision 34, 5.2) for this pattern, up to and past the pre-message."""
+    """The SymmetricState of the Noise protocol (revision 34, §5.2) for this pattern. A new one has mixed the prologue
+    and the relay's static key, which is the pre-message."""
 
     def __init__(self, nonce, relay_key):
         self._h = self._ck = sha256(_NAME)
@@ -79,7 +83,7 @@ class _Noise:
     def shared(self, secret, point):
         self._mix_key(curve.dh(secret, point))
 
-    # A key seals one payload only, so Noise's nonce is always 0.
+    # Each key seals one payload only, so Noise's nonce is always 0.
 
     def seal_empty(self):
         sealed = Aead(self._key).seal(0, self._h, b"")
@@ -102,7 +106,7 @@ def _check(access_key, nonce, start):
 
 
 def resumption_step(secret):
-    """(id(16), key(32), next secret(32)) of a resumption secret."""
+    """(id (16 bytes), key (32), next secret (32)) of a resumption secret (32 bytes)."""
     out = hkdf_expand(secret, b"resume", 80)
     return out[:16], out[16:48], out[48:]
 
@@ -116,9 +120,10 @@ def _resumed_keys(nonce, key, start, relay_random):
 
 
 def hello_access_key(hello, nonce, access_keys):
-    """The access key this hello (81 bytes) was made with; BadFrame if none. No curve work, no state.
+    """The one of the access keys (32 bytes each) that this hello (81 bytes) was made with; BadFrame if it is none.
 
-    Every stranger makes the relay do this much, so the keys' pads are kept.
+    Does no curve work and keeps no state of the connection. Every stranger can make the relay do this much, so the
+    HMAC pads of the access keys are kept.
     """
     view = memoryview(hello)
     start, check = view[:33], view[33:_CHECK_END]
@@ -128,7 +133,7 @@ def hello_access_key(hello, nonce, access_keys):
     raise BadFrame("hello check failed")
 
 
-_hello_keys = {}  # access key -> HmacKey of the newest and of the previous set
+_hello_keys = {}  # access key -> HmacKey, for the newest set and the one before
 
 
 def _hello_key(access_key):
@@ -141,14 +146,14 @@ def _hello_key(access_key):
 
 
 def resumption_id(hello):
-    """The id in a resumption hello, None if it is a full handshake's."""
+    """The id (16 bytes) in the hello of a resumption; None for the hello of a full handshake."""
     return bytes(hello[1:17]) if hello[0] == 0 else None
 
 
 def respond(hello, nonce, access_key, static, ephemeral):
-    """Answer a full handshake: (channel, reply of 65 bytes). BadFrame if the hello is not right.
+    """Answer a full handshake: (Channel, reply of 65 bytes). BadFrame if the hello (81 bytes) is invalid.
 
-    static and ephemeral are (curve.Secret, point(33)) of the relay; an ephemeral serves one handshake.
+    static, ephemeral: (curve.Secret, point (33 bytes)) of the relay. Use an ephemeral for one handshake only.
     """
     client_data = bytes(hello[:33])
     noise = _Noise(nonce, static[1])
@@ -167,7 +172,10 @@ def respond(hello, nonce, access_key, static, ephemeral):
 
 
 def resume(hello, nonce, key, relay_random):
-    """Answer a resumption whose id belongs to key: (channel, reply). BadFrame if the client does not hold the key."""
+    """Answer a resumption: (Channel, reply of 65 bytes). BadFrame if the client does not hold the key.
+
+    key: 32 bytes, the one that the id in the hello stands for. relay_random: 33 fresh random bytes.
+    """
     start = bytes(hello[:33])
     if not equal(hmac_sha256(key, b"proof", nonce, start), hello[_CHECK_END:]):
         raise BadFrame("resumption proof failed")
@@ -180,7 +188,11 @@ def resume(hello, nonce, key, relay_random):
 
 
 class Initiator:
-    """A full handshake from the client: hello() goes out, finish(reply) gives the channel."""
+    """The client's side of a full handshake: send hello() (81 bytes), then finish(reply) returns the Channel.
+
+    nonce: the relay's 16 bytes. relay_key: its static key (33). access_key (32). ephemeral_secret: 32 random bytes.
+    BadFrame from finish() if the reply is not this relay's.
+    """
 
     def __init__(self, nonce, relay_key, access_key, ephemeral_secret):
         self._secret = curve.Secret(ephemeral_secret)
@@ -206,7 +218,11 @@ class Initiator:
 
 
 class Resumption:
-    """A resumed session from the client. next_secret replaces the secret as soon as hello() was sent."""
+    """The client's side of a resumption: send hello() (81 bytes), then finish(reply) returns the Channel.
+
+    secret: 32 bytes. client_random: 16 fresh random bytes. As soon as hello() was sent, next_secret replaces secret.
+    BadFrame from finish() if the relay does not hold the key.
+    """
 
     def __init__(self, nonce, access_key, secret, client_random):
         id_, self._key, self.next_secret = resumption_step(secret)

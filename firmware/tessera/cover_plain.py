@@ -1,11 +1,11 @@
-# The plain tier of cover.py's Dummies: for a MicroPython without the C module mbedcrypto, and for CPython.
+# The plain tier of Dummies in cover.py: for MicroPython without the C module mbedcrypto, and for CPython.
 
 from . import native
 from .runtime import aes_cbc, aes_ecb, const
 
 _DUMMY_BYTES = const(240)
 _BLOCK = const(16)
-_CHUNK = const(64)  # counters encrypted at once: 1 KiB of buffer instead of 32·mu bytes
+_CHUNK = const(64)  # counters that are encrypted at once, in a buffer of 1 KiB
 
 
 class Dummies:
@@ -14,20 +14,20 @@ class Dummies:
     def __init__(self, key):
         self._key = key
         self._cipher = aes_cbc(key)
-        self._input = bytearray(_DUMMY_BYTES)  # between two dummies its first block is the last one's last block
+        self._input = bytearray(_DUMMY_BYTES)  # zeros, but the first block is the last block of the dummy before
 
     def make(self, number, out):
         """Write dummy `number` (below 2^28) into out (240 bytes).
 
-        One cipher makes them all, as a new one would cost a key schedule and 300 bytes of heap a dummy: its chain goes
-        on from the dummy before, which is cancelled by adding that dummy's last block to the first block of input.
+        One cipher object makes them all, because a new one would cost a key schedule and 300 bytes of heap for each
+        dummy. Its chain runs on from the dummy before; having that dummy's last block in the input cancels this.
         """
         native.add_number(self._input, number)
         self._cipher.encrypt(self._input, out)
         native.copy_block(self._input, memoryview(out)[-_BLOCK:])
 
     def heads(self, count, out, first):
-        """Write the first 8 bytes of dummies 0 … count - 1 to the places from `first` on in out, 8 bytes each."""
+        """Write the first 8 bytes of each of dummies 0 … count - 1 into out, from byte 8 · first on."""
         cipher = aes_ecb(self._key)
         blocks = bytearray(_CHUNK * _BLOCK)
         for start in range(0, count, _CHUNK):

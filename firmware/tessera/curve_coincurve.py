@@ -1,4 +1,4 @@
-# Curve tier for CPython: libsecp256k1 through coincurve. The interface is described in curve.py.
+# The curve tier for CPython: libsecp256k1 through the library coincurve. curve.py describes the interface.
 
 from coincurve import GLOBAL_CONTEXT, PrivateKey, PublicKey, PublicKeyXOnly
 

@@ -1,8 +1,8 @@
-# Curve tier for anywhere: secp256k1 in plain integers. The interface is described in curve.py.
+# The curve tier that runs anywhere: secp256k1 in plain integers. curve.py describes the interface.
 #
 # Verification: Strauss' trick over the GLV endomorphism with wNAF (Guide to Elliptic Curve Cryptography, 3.3 and 3.5).
-# Secrets: a fixed pattern of 256 doublings and 64 additions, no skipped digit; the integers underneath are still not
-# constant time, which is why an image carries the C tier and the boot line names the one in use.
+# Secrets: a fixed pattern of 256 doublings and 64 additions without skipped digits. Python's integers are not constant
+# time all the same, so images have the C tier, and a relay says at its start which tier it uses.
 
 from .hashes import sha256, tag_prefix
 from .runtime import const
@@ -125,7 +125,7 @@ def _scalar(secret):
 
 
 def _even_y(x):
-    """y of lift_x(x), None if there is none."""
+    """The even y of the point with this x (BIP-340's lift_x); None if the curve has no such point."""
     if x >= P:
         return None
     square = (x * x % P * x + 7) % P
@@ -170,7 +170,7 @@ def _double(point):
 
 
 def _add(point, x2, y2):
-    """Jacobian + affine."""
+    """The sum of a Jacobian point and an affine one."""
     x1, y1, z1 = point
     if not z1:
         return x2, y2, 1
@@ -187,7 +187,7 @@ def _add(point, x2, y2):
 
 
 def _affine(point):
-    """(x, y), None at infinity."""
+    """(x, y) of a Jacobian point; None at infinity."""
     x, y, z = point
     if not z:
         return None
@@ -227,7 +227,7 @@ def _multiples(x, y, count, step):
 
 
 def _multiply(k, x, y):
-    """k·(x, y) for a secret k: k is written with 64 digits from 1 to 16, so that every step is the same."""
+    """k·(x, y) for a secret k, which is written as 64 digits from 1 to 16, so that all steps are the same."""
     table = _multiples(x, y, 16, 1)
     digits = _bytes((k - _OFFSET) % N)
     result = (1, 1, 0)
@@ -240,14 +240,14 @@ def _multiply(k, x, y):
 
 
 def _split(k):
-    """k1, k2 of half the length with k = k1 + k2·LAMBDA mod N; both may be negative."""
+    """(k1, k2), half as long as k, with k = k1 + k2·LAMBDA mod N; both may be negative."""
     c1 = (_B2 * k + N // 2) // N
     c2 = (-_B1 * k + N // 2) // N
     return k - c1 * _A1 - c2 * _A2, -c1 * _B1 - c2 * _B2
 
 
 def _wnaf(k):
-    """Digits of k, lowest first: zero or odd and below 16 in size, 8 points a table; k may be negative."""
+    """Digits of k, lowest first: zero, or odd and between -16 and 16 (8 points in a table). k may be negative."""
     sign = -1 if k < 0 else 1
     k = abs(k)
     digits = []
@@ -264,7 +264,7 @@ def _wnaf(k):
 
 
 def _combine(s, e, table):
-    """s·G + e·P for public numbers; table: the first eight odd multiples of P."""
+    """s·G + e·P for public s and e. table: the first eight odd multiples of P."""
     global _table_of_g
     if _table_of_g is None:
         _table_of_g = _multiples(GX, GY, 8, 2)

@@ -1,5 +1,5 @@
-# The relay's one source of random bytes: HMAC_DRBG (NIST SP 800-90A, 10.1.2) with SHA-256, and its health tests.
-# Where the seed is kept is the key ring's business.
+# The relay's only source of random bytes: HMAC_DRBG (NIST SP 800-90A, 10.1.2) with SHA-256, and its health tests.
+# Where the seed is kept is the business of keyring.py.
 
 from binascii import unhexlify
 
@@ -9,18 +9,21 @@ from .runtime import const
 
 _BLOCK = const(32)
 _RESEED_INTERVAL = const(1 << 20)  # calls; the standard allows 2^48
-_SAMPLE = const(32)
+_SAMPLE_BYTES = const(32)
 _SAMPLES = const(8)
 _LONGEST_RUN = const(21)  # SP 800-90B 4.4.1 repetition count: 1 + 20 / 1 for one bit of entropy a byte
 
 # NIST CAVP, HMAC_DRBG, SHA-256, no prediction resistance, no reseed, COUNT = 0: the known answer of the boot test.
 _KNOWN_ENTROPY = unhexlify("ca851911349384bffe89de1cbdc46e6831e44d34a4fb935ee285dd14b71a7488")
 _KNOWN_NONCE = unhexlify("659ba96c601dc69fc902940805ec0ca8")
-_KNOWN_OUTPUT = unhexlify("e528e9abf2dece54d47c7e75e5fe3021")  # first 16 of the second 128 bytes
+_KNOWN_OUTPUT = unhexlify("e528e9abf2dece54d47c7e75e5fe3021")  # the first 16 of the second 128 bytes
 
 
 class HmacDrbg:
-    """HMAC_DRBG with SHA-256: 256 bits of strength, no prediction resistance."""
+    """HMAC_DRBG with SHA-256: 256 bits of strength, no prediction resistance.
+
+    entropy, nonce, personalization: bytes of any length, as SP 800-90A names them.
+    """
 
     def __init__(self, entropy, nonce=b"", personalization=b""):
         self._mac = HmacKey(bytes(32))
@@ -43,7 +46,7 @@ class HmacDrbg:
         self._calls = 0
 
     def generate(self, length):
-        """length random bytes, at most 65536."""
+        """`length` random bytes, at most 65536. Fault after 2^20 calls without a reseed."""
         if self._calls >= _RESEED_INTERVAL:
             raise Fault("the random generator was not reseeded in time: restart the relay")
         self._calls += 1
@@ -56,7 +59,7 @@ class HmacDrbg:
 
 
 def check_known_answer():
-    """Raise Fault unless the generator gives NIST's answer."""
+    """Raise Fault unless the generator gives the answer of NIST's test vector."""
     generator = HmacDrbg(_KNOWN_ENTROPY, _KNOWN_NONCE)
     generator.generate(128)
     if generator.generate(128)[:16] != _KNOWN_OUTPUT:
@@ -64,12 +67,12 @@ def check_known_answer():
 
 
 def check_source(source):
-    """Raise Fault if source(length) looks dead: a run of equal bytes (SP 800-90B 4.4.1), or a sample seen before."""
+    """Raise Fault if source(n) -> bytes looks dead: a run of equal bytes (SP 800-90B 4.4.1), or a repeated sample."""
     seen = []
     run = 0
     last = -1
     for _ in range(_SAMPLES):
-        sample = source(_SAMPLE)
+        sample = source(_SAMPLE_BYTES)
         for byte in sample:
             run = run + 1 if byte == last else 1
             last = byte
@@ -81,10 +84,10 @@ def check_source(source):
 
 
 class RelayGenerator:
-    """The generator of one boot: tested, seeded from every source there is (PROTOCOL §1)."""
+    """The generator of one boot, tested and seeded from all sources (PROTOCOL §1). Fault if a test fails."""
 
     def __init__(self, seed, boots, chip_id, source):
-        """seed 32 bytes from the key ring, boots u32, chip_id bytes, source = os.urandom or the like."""
+        """seed: 32 bytes from the key ring. boots: how many there were (u32). chip_id: bytes. source: os.urandom."""
         check_known_answer()
         check_source(source)
         self._source = source
@@ -92,10 +95,10 @@ class RelayGenerator:
         self._drbg = HmacDrbg(bytes(seed) + source(32), nonce, b"tessera/1/drbg")
 
     def random(self, length):
-        """length random bytes."""
+        """`length` random bytes, at most 65536."""
         return self._drbg.generate(length)
 
     def new_seed(self):
-        """Reseed from the hardware, and 32 bytes to keep for the next start."""
+        """Reseed from the hardware; returns 32 bytes to keep as the seed of the next start."""
         self._drbg.reseed(self._source(32))
         return self._drbg.generate(32)

@@ -1,5 +1,5 @@
-# What an epoch has while it is kept: page keys and cover from the key ring, the tokens of the open one, the checkpoint
-# of each that is over (PROTOCOL §8 to §11). Which epoch is open, and when keys expire, is rounds.py's business.
+# What the relay holds for each epoch: page keys and cover from the key ring while it is kept, tokens while it is open,
+# a checkpoint when it is over (PROTOCOL §8 to §11). When an epoch opens is rounds.py's business.
 
 from . import cover
 from .admission import Admission
@@ -9,9 +9,10 @@ from .page import PageCipher
 
 
 class Epochs:
-    """The kept epochs of a relay that is starting, over its key ring that was read.
+    """The kept epochs of a relay, made at its start when its KeyRing was loaded.
 
-    epoch: the open one, None without one; admission: its tokens. ciphers: {epoch: PageCipher} of every epoch with keys.
+    epoch: the open epoch, or None. admission: its Admission, or None. ciphers: {epoch: PageCipher} for every epoch that
+    has keys. batches: keeps the batches that were made, on a machine that has room for them; None elsewhere.
     """
 
     admission_class = Admission
@@ -25,15 +26,15 @@ class Epochs:
         self._identity = identity
         self.ciphers = {epoch: PageCipher(keys[0]) for epoch, keys in keyring.epochs.items()}
         self._covers = {}
-        self.batches = None  # that were made and are kept, on a machine that has room for them
+        self.batches = None
         self.epoch = None
         self.admission = None
-        self._rule = None  # of the epoch whose tokens are taken
+        self._rule = None  # the Rule of the epoch that admission is for
 
     # -- opening and closing
 
     def open(self, epoch):
-        """Open an epoch, durably; the ones before are closed, and the keys of those past retention are erased."""
+        """Open an epoch, durably: sign the checkpoint of the one before, make keys, and erase those past retention."""
         keyring = self._keyring
         if keyring.epochs and max(keyring.epochs) < epoch:
             self._close(max(keyring.epochs))
@@ -41,15 +42,15 @@ class Epochs:
             keyring.reopen_epoch(epoch)
         else:
             self._renew_keys(epoch)
-        self._follow_keyring()  # also where keys were renewed and what came after it failed
-        self._covers.clear()  # of expired epochs, too
+        self._follow_keyring()  # also in a second attempt, after the keys were renewed and a later step failed
+        self._covers.clear()  # with those of expired epochs
         if self.batches is not None:
             self.batches.clear()
-        self._parameters.settle(epoch)
+        self._parameters.drop_unneeded(epoch)
         self.begin_admission(epoch)
 
     def begin_admission(self, epoch):
-        """Take an epoch's tokens. Alone it makes nothing durable: of a clock that is provisional there is no more."""
+        """Accept the tokens of an epoch. Makes nothing durable; under a provisional clock nothing else happens."""
         self.epoch = epoch
         self._rule = rule = self._parameters.rule(epoch)
         self.admission = self.admission_class(
@@ -63,7 +64,8 @@ class Epochs:
         )
 
     def follow_parameters(self):
-        """Another set was taken. Of the open epoch it governs one that a provisional clock names, at most."""
+        """Go by the parameter set that was just installed. It may govern the open epoch only while the clock is
+        provisional."""
         if self.epoch is not None and self._rule is not self._parameters.rule(self.epoch):
             self.begin_admission(self.epoch)
 
@@ -79,7 +81,7 @@ class Epochs:
         )
 
     def _renew_keys(self, epoch):
-        """Keys for every epoch up to this one that has none; those past retention are erased."""
+        """Make keys for every kept epoch up to this one that has none; erase the keys of epochs past retention."""
         parameters = self._parameters.newest
         first = max(0, epoch - parameters.retention_epochs)
         kept = self._keyring.epochs
@@ -92,7 +94,7 @@ class Epochs:
         self._keyring.open_epoch(epoch, made, first, self._generator.new_seed())
 
     def _cover_state(self, state, _epoch):
-        """Of an epoch, by the state before it; None: there was none."""
+        """The cover state of an epoch, from the state of the one before; None if this is the first."""
         fresh = self._generator.random(32)
         return fresh if state is None else cover.next_state(state, fresh)
 
@@ -108,13 +110,13 @@ class Epochs:
 
     @property
     def first_round(self):
-        """The first round kept, a function of the open epoch only."""
+        """The first round that readers may fetch. It depends on the open epoch only."""
         parameters = self._parameters.newest
         return max(0, self.epoch - parameters.retention_epochs) * parameters.epoch_rounds
 
     @property
     def first_keyed_round(self):
-        """Records from here on have keys; sectors with nothing but older ones may be erased."""
+        """The first round whose records can be decrypted. Sectors with older records only may be erased."""
         return min(self._keyring.epochs, default=0) * self._parameters.newest.epoch_rounds
 
     def cover_key(self, epoch):
@@ -122,7 +124,7 @@ class Epochs:
         return cover.cover_key(self._keyring.epochs[epoch][1])
 
     def batch(self, bucket, round_):
-        """The sealed batch of a cell; TooOld if its epoch was dropped meanwhile."""
+        """The Batch of a cell (bucket, round); TooOld if its epoch is no longer kept."""
         epoch = round_ // self._parameters.newest.epoch_rounds
         if epoch not in self.ciphers or round_ < self.first_round:
             raise TooOld("rounds before the first one kept")
@@ -137,5 +139,5 @@ class Epochs:
 
 
 def most_epochs(parameters):
-    """Epochs with keys that a bank of the key ring has to have room for: twice those kept, to spare."""
+    """How many epochs with keys a bank of the key ring must have room for: twice those that are kept."""
     return 2 * (parameters.retention_epochs + 2)

@@ -1,12 +1,12 @@
-# The core's one family of exceptions. wire.py maps the refusals to codes; nothing else knows a code.
+# The exceptions of the core, one family. wire.py maps refusals to the codes of PROTOCOL §5; no other module knows them.
 
 
 class Error(Exception):
-    """Base of everything the core raises on purpose."""
+    """Base of everything that the core raises on purpose. Its text says what is wrong and what to do."""
 
 
 class Refusal(Error):
-    """A request the relay answers with an error frame; retry_after is in seconds, 0 where waiting does not help."""
+    """A request that the relay answers with an error frame. retry_after: seconds, 0 where waiting does not help."""
 
     def __init__(self, message="", retry_after=0):
         super().__init__(message)
@@ -14,15 +14,15 @@ class Refusal(Error):
 
 
 class BadFrame(Refusal):
-    """Bytes that are not a frame of this channel: the connection closes."""
+    """The bytes are not a frame of this channel. The connection closes."""
 
 
 class BadRequest(Refusal):
-    """A well-formed frame with an argument out of range."""
+    """The frame is well-formed, but an argument is out of range."""
 
 
 class NotAdmitted(Refusal):
-    """No token, a token that does not verify, or one of another epoch."""
+    """The session has no token, or one that does not verify or belongs to another epoch."""
 
 
 class QuotaSpent(Refusal):
@@ -30,27 +30,27 @@ class QuotaSpent(Refusal):
 
 
 class NotReady(Refusal):
-    """No clock yet, or the schedule of epoch keys has ended."""
+    """The relay has no clock yet, or its schedule of epoch keys has ended."""
 
 
 class Busy(Refusal):
-    """Come back after retry_after seconds."""
+    """The relay can answer this after retry_after seconds."""
 
 
 class TooOld(Refusal):
-    """Rounds (or a checkpoint) that are no longer kept."""
+    """The rounds, or the checkpoint, are no longer kept."""
 
 
 class Fault(Refusal):
-    """The relay needs attention: storage that does not read back, a full ring, a failed health test."""
+    """The relay needs repair: storage does not read back, a ring is full, or a health test failed."""
 
 
 class InvalidObject(Error):
-    """A signed object (parameters, time statement, checkpoint) that is malformed, out of range or not signed."""
+    """A signed object (parameters, time statement, release, checkpoint) is malformed, out of range or not signed."""
 
 
 class Refused(Error):
-    """What a client gets for an error frame: code and name as in PROTOCOL §5, retry_after in seconds."""
+    """What a client raises for an error frame: code and name as in PROTOCOL §5, retry_after in seconds."""
 
     def __init__(self, code, name, retry_after):
         super().__init__("the relay answered {}".format(name))

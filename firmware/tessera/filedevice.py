@@ -1,6 +1,7 @@
-# Flash on a computer: a file behind MicroPython's extended block-device protocol, with the manners of NOR flash:
-# a program only clears bits, only an erase of a whole sector sets them. On a board rp2.Flash or esp32.Partition is
-# here. What is programmed and erased survives the process at once, a power cut from the next ioctl(SYNC) on.
+# Flash on a computer: a file behind MicroPython's extended block-device protocol that behaves like NOR flash.
+# Programming only clears bits, and only erasing a whole sector sets them. A board has rp2.Flash or esp32.Partition
+# instead. What was programmed or erased survives the end of the process at once, and a power cut after the next
+# ioctl(SYNC).
 
 import os
 from errno import ENOENT
@@ -13,7 +14,7 @@ _BLANK = b"\xff" * SECTOR_BYTES
 
 
 def _make_blank(path, sectors):
-    """Whole or not at all: a file of another size would be refused."""
+    """Make the file, whole or not at all: FileDevice refuses a file of another size."""
     with open(path + ".new", "wb") as file:
         for _ in range(sectors):
             file.write(_BLANK)
@@ -23,10 +24,10 @@ def _make_blank(path, sectors):
 
 
 class FileDevice:
-    """A region of so many sectors of 4096 bytes in the file at path.
+    """A region of `sectors` sectors of 4096 bytes in the file at path.
 
-    A file that is not there is made, blank, if `new`: of a relay that has run it holds all that the relay must not
-    forget. Error if it may not be made, cannot be opened or has another size; nothing was changed then.
+    If the file is missing it is made, blank, but only if `new`: a relay that has run would have lost its state. Error
+    if the file is missing and may not be made, cannot be opened or has another size; nothing was changed then.
     """
 
     def __init__(self, path, sectors, new=True):
@@ -44,14 +45,14 @@ class FileDevice:
             self._file = open(path, "r+b", buffering=0)
         if self._file.seek(0, 2) != sectors * SECTOR_BYTES:
             self._file.close()
-            raise Error("the flash file {} has not the size the relay was made with".format(path))
+            raise Error("{} has the wrong size: put the right file back, or replace the relay".format(path))
 
     def readblocks(self, block, buffer, offset=0):
         self._seek(block, offset, len(buffer))
         self._file.readinto(buffer)
 
     def writeblocks(self, block, buffer, offset=None):
-        """Program; without an offset the protocol asks for an erase first."""
+        """Program the buffer. Without an offset the sector is erased first, as the protocol demands."""
         if offset is None:
             self._erase(block)
             offset = 0

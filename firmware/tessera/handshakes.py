@@ -1,54 +1,58 @@
-# How a connection begins: the nonce, the hello that shows an access key, a full handshake or a resumption; the Session
-# that comes of it (PROTOCOL §4). The bytes are channel.py's business, what a session may do relay.py's.
+# How a connection begins (PROTOCOL §4): a nonce, a hello that proves knowledge of an access key, then a full handshake
+# or a resumption, and the Session that results. The bytes are channel.py's business, what a session may do relay.py's.
 
 from . import channel, curve
 from .errors import BadFrame
 from .runtime import const
 
-_MARK_BYTES = const(18)  # bucket and first 16 bytes of a POST
-_MARKS = const(16)  # remembered in a session
-_EPHEMERALS = const(4)  # made in advance: one for each session of a Server
+_PREFIX_BYTES = const(18)  # bucket and first 16 bytes of a POST's record, by which a repeated POST is recognised
+_PREFIXES = const(16)  # remembered in a session
+_EPHEMERALS = const(4)  # key pairs made in advance: one for each session of a board
 _DRAWN_BYTES = const(512)  # random bytes drawn in advance
 
 
 class Session:
-    """What the relay remembers of one connection."""
+    """What the relay remembers of one connection.
+
+    channel: its Channel. token: the Token that AUTH showed, or None; epoch: the token's. operator: it is the operator's
+    session, which pushes parameters and code and does nothing else. pushed_ms: how long its pushes took so far.
+    """
 
     def __init__(self, channel_):
         self.channel = channel_
-        self.epoch = None  # of the token
+        self.epoch = None
         self.token = None
-        self.operator = False  # it is IT's: for pushes and code, for nothing else
-        self.pushed_ms = 0  # what its pushes took
+        self.operator = False
+        self.pushed_ms = 0
         self._fetched_round = None
-        self._fetched = 0  # rounds, while that one was open
+        self._fetched = 0  # rounds that it fetched while _fetched_round was open
         self._posted_round = None
-        self._posts = 0  # in it
-        # Made with the session and not post by post: how long collector and allocator take for what stays is seen by
-        # all the others.
-        self._marks = bytearray(_MARKS * _MARK_BYTES)
+        self._posts = 0  # in _posted_round
+        # Made with the session and not post by post: GC and allocator time would otherwise grow with the number of
+        # posts, which other sessions can measure.
+        self._prefixes = bytearray(_PREFIXES * _PREFIX_BYTES)
 
-    def mark(self, bucket, record):
-        """What a repeated POST is recognised by: 18 bytes."""
-        return bucket.to_bytes(2, "big") + record[: _MARK_BYTES - 2]
+    def prefix(self, bucket, record):
+        """The 18 bytes by which a repeated POST is recognised."""
+        return bucket.to_bytes(2, "big") + record[: _PREFIX_BYTES - 2]
 
-    def repeats(self, round_, mark):
-        """Whether a POST with this mark (18 bytes) is one of the last 16 of this session, in this open round."""
+    def repeats(self, round_, prefix):
+        """Whether one of the last 16 posts of this session in this open round had this prefix (18 bytes)."""
         if self._posted_round != round_:
             self._posted_round, self._posts = round_, 0
-        for at in range(0, min(self._posts, _MARKS) * _MARK_BYTES, _MARK_BYTES):
-            if self._marks[at : at + _MARK_BYTES] == mark:
+        for at in range(0, min(self._posts, _PREFIXES) * _PREFIX_BYTES, _PREFIX_BYTES):
+            if self._prefixes[at : at + _PREFIX_BYTES] == prefix:
                 return True
         return False
 
-    def remember(self, mark):
-        """Note a POST that was stored, in the round repeats() was asked for last."""
-        at = self._posts % _MARKS * _MARK_BYTES
-        self._marks[at : at + _MARK_BYTES] = mark
+    def remember(self, prefix):
+        """Note the prefix of a POST that was stored, in the round of the last call of repeats()."""
+        at = self._posts % _PREFIXES * _PREFIX_BYTES
+        self._prefixes[at : at + _PREFIX_BYTES] = prefix
         self._posts += 1
 
     def fetched(self, round_, more=0):
-        """How many rounds it fetched while this one is open, with so many more."""
+        """Count `more` fetched rounds. Returns how many the session has fetched while this round is open."""
         if self._fetched_round != round_:
             self._fetched_round, self._fetched = round_, 0
         self._fetched += more
@@ -56,7 +60,7 @@ class Session:
 
 
 class Handshakes:
-    """The relay's side of every connection's beginning; static: its (curve.Secret, public key)."""
+    """Begins connections. static: the relay's (curve.Secret, public key (33 bytes))."""
 
     def __init__(self, generator, static, parameters, epochs):
         self._generator = generator
@@ -68,11 +72,11 @@ class Handshakes:
         self._drawn_at = 0
 
     def nonce(self):
-        """16 random bytes for a connection."""
+        """16 random bytes, the relay's nonce for a new connection."""
         return self._drawn_ahead(channel.NONCE_BYTES)
 
     def _drawn_ahead(self, length):
-        """Random bytes for what is sent in the clear; many are drawn at a time, as strangers are to cost little."""
+        """Random bytes for what is sent in the clear. Many are drawn at a time, so that strangers cost little."""
         if len(self._drawn) - self._drawn_at < length:
             self._draw_ahead()
         start = self._drawn_at
@@ -84,7 +88,10 @@ class Handshakes:
         self._drawn_at = 0
 
     def prepare(self):
-        """Do a part of what handshakes will need, in advance, if something is left to do; whether there was."""
+        """Do one part of the work that handshakes will need, in advance. False if nothing is left to do.
+
+        MemoryError if the heap has no room for it.
+        """
         if len(self._drawn) - self._drawn_at < _DRAWN_BYTES // 2:
             self._draw_ahead()
         elif len(self._ephemerals) < _EPHEMERALS:
@@ -98,11 +105,12 @@ class Handshakes:
         self._ephemerals.append((secret, curve.public(secret)))
 
     def check_hello(self, hello, nonce):
-        """The access key a hello was made with; BadFrame if none. Cheap: one or two HMACs."""
+        """The access key (32 bytes) that a hello (81 bytes) was made with; BadFrame if it is none of ours. Costs one or
+        two HMACs."""
         return channel.hello_access_key(hello, nonce, self._parameters.access_keys)
 
     def greet(self, hello, nonce, access_key):
-        """Answer a checked hello: (Session, reply of 65 bytes); BadFrame if it is not right."""
+        """Answer a hello that check_hello() accepted: (Session, reply of 65 bytes). BadFrame if the rest is wrong."""
         id_ = channel.resumption_id(hello)
         if id_ is not None:
             return self._resume(hello, nonce, id_)
@@ -117,7 +125,7 @@ class Handshakes:
             raise BadFrame("unknown resumption id")
         token, step = found
         opened, reply = channel.resume(hello, nonce, step[1], self._drawn_ahead(channel.RELAY_RANDOM_BYTES))
-        self._epochs.admission.offer_resumption(token, step[2])  # the one it was resumed with is used up
+        self._epochs.admission.offer_resumption(token, step[2])  # the secret of this resumption is used up
         session = Session(opened)
         session.epoch, session.token = self._epochs.epoch, token
         return session, reply

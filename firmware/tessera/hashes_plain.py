@@ -1,4 +1,5 @@
-# The plain tier of hashes.py, which describes it: for a MicroPython without the C module mbedcrypto, and for CPython.
+# The plain tier of hashes.py, which describes the interface: for MicroPython without the C module mbedcrypto, and for
+# CPython.
 
 from hashlib import sha256 as _sha256
 
@@ -10,7 +11,7 @@ _OUTER = int.from_bytes(b"\x5c" * _BLOCK, "big")
 
 
 def sha256(*parts):
-    """SHA-256 of the parts joined (at least one), 32 bytes."""
+    """SHA-256 (32 bytes) of the joined parts, at least one."""
     digest = _sha256(parts[0])
     for part in parts[1:]:
         digest.update(part)
@@ -23,13 +24,13 @@ class HmacKey:
     def __init__(self, key):
         if len(key) > _BLOCK:
             key = sha256(key)
-        # One big integer instead of 64 byte operations: 20 times faster on MicroPython.
+        # One XOR of big integers instead of 64 of bytes: 20 times as fast on MicroPython.
         number = int.from_bytes(bytes(key) + bytes(_BLOCK - len(key)), "big")
         self._inner = (number ^ _INNER).to_bytes(_BLOCK, "big")
         self._outer = (number ^ _OUTER).to_bytes(_BLOCK, "big")
 
     def digest(self, *parts):
-        """HMAC of the parts joined, 32 bytes."""
+        """HMAC (32 bytes) of the joined parts."""
         return sha256(self._outer, sha256(self._inner, *parts))
 
     def digest_into(self, out, *parts):
@@ -49,7 +50,7 @@ def _check_length(tag):
 
 
 def equal(left, right):
-    """True if two byte strings are the same; the time depends on their length only."""
+    """Whether two byte strings are equal. The time depends only on their lengths."""
     if len(left) != len(right):
         return False
     difference = 0
@@ -59,12 +60,12 @@ def equal(left, right):
 
 
 def hmac_sha256(key, *parts):
-    """HMAC-SHA-256 of the parts joined, 32 bytes."""
+    """HMAC-SHA-256 (32 bytes) of the joined parts."""
     return HmacKey(key).digest(*parts)
 
 
 def hkdf_expand(prk, info, length):
-    """HKDF-Expand (RFC 5869): length bytes, at most 8160. info is bytes."""
+    """HKDF-Expand (RFC 5869): `length` bytes, at most 8160."""
     key = HmacKey(prk)
     block = output = b""
     counter = 0
@@ -76,5 +77,5 @@ def hkdf_expand(prk, info, length):
 
 
 def hkdf(salt, ikm, info, length):
-    """HKDF (RFC 5869): length bytes. An empty salt is the RFC's string of zeros."""
+    """HKDF (RFC 5869): `length` bytes, at most 8160. An empty salt stands for 32 zeros, as in the RFC."""
     return hkdf_expand(hmac_sha256(salt, ikm), info, length)

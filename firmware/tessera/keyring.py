@@ -1,6 +1,8 @@
-# What a relay must not forget, and must be able to forget for good: page keys, cover states, seed, quota leases, seal
-# marks.
-# Two banks of sectors on flash; the only module that knows their bytes (PROTOCOL §10).
+# State that a relay must never lose and must be able to erase for good: page keys, cover states, the seed, quota
+# leases, seal marks. It lies in two banks of flash sectors, whose bytes no other module knows (PROTOCOL §10).
+#
+# A bank begins with a snapshot of the whole state, and changes are appended to it page by page. An update that drops a
+# key writes a snapshot to the other bank, verifies it, and erases the old bank.
 
 import struct
 
@@ -13,7 +15,7 @@ from .runtime import const
 TOKEN_ID_BYTES = const(8)
 _BODY_AT = const(8)
 _DIGEST_AT = const(240)
-_SPARE_PAGES = const(4)  # a snapshot must leave these for marks and leases
+_SPARE_PAGES = const(4)  # that a snapshot must leave free for marks and leases
 
 # Kinds of page
 _HEAD = const(1)
@@ -29,24 +31,28 @@ _EPOCHS_A_PAGE = const(3)
 _EPOCH_BYTES = const(68)
 _LEASES_A_PAGE = const(25)
 _LEASE_BYTES = const(9)
-_LARGEST = const(0x3FFFFFFF)  # of the numbers that count up: no relay lives long enough to reach it
+_LARGEST = const(0x3FFFFFFF)  # value of a counter; no relay runs long enough to reach it
 _LAST_GENERATION = const(0xFFFFFFFF)
 
-_LENGTHS = {_HEAD: struct.calcsize(_HEAD_LAYOUT), _MARK: 8, _LEASE: 13, _FLAGS: 5}  # of bodies that have one length
+_LENGTHS = {_HEAD: struct.calcsize(_HEAD_LAYOUT), _MARK: 8, _LEASE: 13, _FLAGS: 5}  # of bodies of a fixed length
 
-_CONDEMNED = b"factory reset"  # then zeros: a bank's first page
+_CONDEMNED = b"factory reset"  # and zeros: the first page of a bank while a reset is under way
 
-ADMITTED = const(1)  # flag: a member was admitted
-NEVER = const(0xFFFFFFFF)  # commissioned: no cover key was ever disclosed
+ADMITTED = const(1)  # in flags: a member was admitted
+NEVER = const(0xFFFFFFFF)  # in commissioned: no cover key was ever disclosed
 
 
 class KeyRing:
-    """The state as attributes, for others to read; load() reads it. Each method that changes it makes all that belongs
-    to the change durable before it returns, or takes it back: what is in RAM is on flash.
+    """The state, as attributes that others read. load() reads it from the flash.
 
-    flags, boots, seed(32), next_sector (record log), sealed_next (first round not sealed), sealed_count (rounds of its
-    epoch sealed in time), commissioned (epoch whose cover was disclosed), epochs {epoch: (page_key, cover_state)},
-    leases {token_id(8): leases of 4 posts} for lease_epoch.
+    A method that changes the state makes the whole change durable before it returns, or undoes it: RAM and flash always
+    agree. Fault if the flash does not keep what is written.
+
+    flags: ADMITTED or 0. boots: starts so far. seed: 32 bytes for the next start's generator. next_sector: the number
+    of the first sector that this boot may open in the record log. sealed_next: the first round that is not sealed.
+    sealed_count: rounds of its epoch that were sealed in time. commissioned: the epoch whose cover key was disclosed,
+    or NEVER. epochs: {epoch: (page_key (32 bytes), cover_state (32))}. leases: {token id (8 bytes): leases of 4 posts},
+    for the epoch lease_epoch. unreadable: appended pages that load() found torn by a power cut or damaged.
     """
 
     def __init__(self, device):
@@ -55,11 +61,11 @@ class KeyRing:
         self._bank_pages = self._bank_sectors * PAGES_PER_SECTOR
         self._bank = None
         self._used_pages = 0
-        self._snapshot_pages = 0  # while a bank is read: those to come
+        self._snapshot_pages = 0  # while load() reads a bank: how many pages of its snapshot are still to come
         self._generation = 0
         self._idle_is_blank = False
-        self._doubtful = False  # the idle bank may be valid: its first page was programmed, and that failed
-        self.unreadable = 0  # appended pages that were found torn by a power cut or damaged
+        self._doubtful = False  # the idle bank may be valid: programming its first page failed
+        self.unreadable = 0
         self._page = bytearray(PAGE_BYTES)
         self._check = bytearray(PAGE_BYTES)
         self.clear()
@@ -82,17 +88,17 @@ class KeyRing:
         pages = 1 + _pages(epochs, _EPOCHS_A_PAGE) + _pages(tokens, _LEASES_A_PAGE) + _SPARE_PAGES
         if pages > self._bank_pages:
             raise InvalidObject(
-                "the key ring has {} pages a bank, these parameters need {}".format(self._bank_pages, pages)
+                "a bank of the key ring has {} pages, these parameters need {}".format(self._bank_pages, pages)
             )
 
     # -- reading
 
     def load(self):
-        """Read the state of the valid bank with the highest generation; False if there is none.
+        """Read the state from the valid bank with the highest generation. False if no bank is valid.
 
-        Fault if one of its snapshot's pages is missing: the bank became valid when all of them could be read. An
-        appended page may be torn, and is then as if it had not been written. A page's digest is no secret: Fault, too,
-        for a whole page that no relay writes.
+        Fault if a page of the snapshot is missing, because the bank only became valid when all of them could be read.
+        A torn page behind the snapshot counts as not written. Anybody can compute a page's digest, so there is also a
+        Fault for an intact page that no relay writes.
         """
         found = [(self._generation_of(bank), bank) for bank in (0, 1)]
         self._generation, self._bank = max(found)
@@ -110,10 +116,7 @@ class KeyRing:
                 self._used_pages = place + 1
                 self.unreadable += 1
         if self._snapshot_pages > 0:
-            raise Fault(
-                "a page of the key ring cannot be read: restart the relay; if that stays, its keys are lost:"
-                " provision it anew"
-            )
+            raise Fault("a page of the key ring cannot be read: restart the relay; if that stays, provision it anew")
         if max(self.boots, self.next_sector, self.sealed_count) > _LARGEST:
             raise _foreign()
         return True
@@ -127,7 +130,7 @@ class KeyRing:
         return struct.unpack_from(">I", self._page)[0]
 
     def _read(self, page):
-        """Read a page into _page; whether it is whole."""
+        """Read a page into _page. Whether it is intact."""
         self._device.readblocks(page >> 4, self._page, (page & 15) << 8)
         return self._page != BLANK_PAGE and _digest(page, self._page) == self._page[_DIGEST_AT:]
 
@@ -139,7 +142,7 @@ class KeyRing:
         if kind == _HEAD:
             fields = struct.unpack(_HEAD_LAYOUT, body)
             if fields[0] != _VERSION:
-                raise Fault("the key ring was written by another version of the relay")
+                raise Fault("the key ring is of another version: provision the relay anew")
             _, self.flags, self.boots, self.seed, self.next_sector = fields[:5]
             self.sealed_next, self.sealed_count, self.commissioned, self._snapshot_pages = fields[5:]
         elif kind == _EPOCHS:
@@ -160,35 +163,36 @@ class KeyRing:
     # -- the life of a relay
 
     def begin_life(self, seed):
-        """The state of a relay that never ran, with the seed it was provisioned with; durable with its first boot."""
+        """Begin with the state of a relay that never ran and its provisioning seed (32 bytes). begin_boot() makes it
+        durable."""
         self.clear()
         self.seed = seed
 
     def begin_boot(self, next_sector, seed):
-        """Count a boot, which has another seed and opens sectors of the record log from next_sector on."""
+        """Count a boot. seed: 32 bytes for the next one. next_sector: see the class."""
         self._change(self.rewrite, boots=self.boots + 1, next_sector=next_sector, seed=seed)
 
     def open_epoch(self, epoch, keys, first, seed):
-        """Open an epoch with its keys, those of epochs that were missed, and another seed; keys before first go.
+        """Open an epoch: add keys, drop those of epochs before `first`, begin with no sealed round and no lease.
 
-        keys: {epoch: (page_key, cover_state)}. No round of the epoch is sealed, no token has a lease.
+        keys: {epoch: (page_key, cover_state)} for the epoch and those that were missed. seed: 32 bytes.
         """
         epochs = {old: self.epochs[old] for old in self.epochs if old >= first}
         epochs.update({new: keys[new] for new in keys if new >= first})
         self._change(self.rewrite, epochs=epochs, sealed_count=0, lease_epoch=epoch, leases={}, seed=seed)
 
     def reopen_epoch(self, epoch):
-        """Open an epoch that has its keys, after a boot. Leases of another epoch end; that is durable with the next."""
+        """Open an epoch that has its keys, after a boot. Leases of another epoch end, durably with the next lease."""
         if self.lease_epoch != epoch:
             self.lease_epoch, self.leases = epoch, {}
 
     def mark(self, sealed_next, sealed_count):
-        """Make a seal durable: every round before sealed_next is sealed."""
+        """Make it durable that every round before sealed_next is sealed."""
         page = _MARK, struct.pack(">II", sealed_next, sealed_count)
         self._change(lambda: self._append(*page), sealed_next=sealed_next, sealed_count=sealed_count)
 
     def lease(self, token_id, leases):
-        """Make the number of leases a token took in lease_epoch durable."""
+        """Make the number of leases that a token (id of 8 bytes) has taken in lease_epoch durable."""
         before = self.leases.get(token_id)
         self.leases[token_id] = leases
         try:
@@ -201,18 +205,18 @@ class KeyRing:
             raise
 
     def note_member(self):
-        """A member comes; after the first no cover key is disclosed any more."""
+        """Make it durable that a member was admitted. From then on no cover key is disclosed."""
         if not self.flags & ADMITTED:
             self._set_flags(self.flags | ADMITTED, NEVER)
 
     def disclose(self, epoch):
-        """The cover key of this epoch leaves the relay, which no member used yet."""
+        """Make it durable that the cover key of this epoch leaves the relay, which no member has used yet."""
         if self.commissioned != epoch:
             self._set_flags(self.flags, epoch)
 
     @property
     def admitted(self):
-        """Whether a member ever came."""
+        """Whether a member was ever admitted."""
         return bool(self.flags & ADMITTED)
 
     def _set_flags(self, flags, commissioned):
@@ -222,8 +226,8 @@ class KeyRing:
     # -- writing
 
     def _change(self, write, **changes):
-        """Set attributes and write() them. If that fails they are as before, unless the new bank is valid already and
-        it is the old one that was not erased."""
+        """Set attributes and write() them. If that fails they are reset, unless the new bank is valid already and only
+        the erasing of the old one failed."""
         before = {name: getattr(self, name) for name in changes}
         generation = self._generation
         for name in changes:
@@ -237,9 +241,9 @@ class KeyRing:
             raise
 
     def rewrite(self, erase_old=True):
-        """Write the whole state to the idle bank and make it the one that counts; what is no longer in it is gone.
+        """Write the whole state to the idle bank and make that bank the valid one. Dropped keys are then gone for good.
 
-        erase_old=False leaves the erase to tidy(): only for a bank that ran full, where no key was dropped.
+        erase_old=False leaves erasing the old bank to tidy(). It is only for a full bank, where no key was dropped.
         """
         if self._generation == _LAST_GENERATION:
             raise _foreign()
@@ -253,7 +257,7 @@ class KeyRing:
         for kind, body in self._snapshot():
             place = self._program(new, place, generation, kind, body)
             pages += 1
-        # The first page is what makes the bank valid, so it comes last; until then the old bank is the one in use.
+        # The first page makes the bank valid, so it is written last. Until then the old bank is in use.
         self._doubtful = True
         if not self._try_page(new * self._bank_pages, generation, _HEAD, self._head(pages)):
             raise _worn()
@@ -264,7 +268,7 @@ class KeyRing:
             self._erase(1 - new, old_pages)
 
     def tidy(self):
-        """In the window after a seal: erase what a full bank left, start a fresh bank before this one is full."""
+        """Work for the window after a seal: erase an old bank that rewrite() left; begin a new one in good time."""
         if not self._idle_is_blank:
             self._erase(1 - self._bank)
         if self._used_pages > self._bank_pages // 2:
@@ -273,10 +277,13 @@ class KeyRing:
     # -- factory reset
 
     def condemn(self):
-        """Say durably that the state is to go, then erase it. A power cut leaves all of it, or a condemned() ring."""
+        """Begin a factory reset: make it durable that the state must go, then erase it.
+
+        After a power cut either the whole state is there or condemned() is true.
+        """
         bank = self._condemned_bank()
         if bank is None:
-            bank = 1 - max((self._generation_of(bank), bank) for bank in (0, 1))[1]  # not the one in use
+            bank = 1 - max((self._generation_of(bank), bank) for bank in (0, 1))[1]  # the idle one
             self._erase(bank)
             self._device.writeblocks(bank * self._bank_sectors, _condemned_page(), 0)
             nor.sync(self._device)
@@ -285,11 +292,11 @@ class KeyRing:
         self._erase(1 - bank)
 
     def condemned(self):
-        """Whether a factory reset began that was not finished."""
+        """Whether a factory reset was begun and not finished."""
         return self._condemned_bank() is not None
 
     def forget(self, erase_rest):
-        """Finish a factory reset: erase the state, then what erase_rest() erases, then that there was a reset."""
+        """Finish a factory reset: erase the state, call erase_rest(), then erase the note that a reset was begun."""
         bank = self._condemned_bank()
         self._erase(1 - bank)
         erase_rest()
@@ -315,16 +322,16 @@ class KeyRing:
             yield _LEASES, self.lease_epoch.to_bytes(4, "big") + b"".join(leases[at : at + _LEASES_A_PAGE])
 
     def _append(self, kind, body):
-        if self._doubtful:  # or the next start would not read what is appended here
+        if self._doubtful:  # otherwise the next start might read the other bank, which lacks this page
             self._erase_from_its_head(1 - self._bank)
-        # The attributes are changed already, so a rewrite is as good as the page.
+        # The attributes have their new values already, so a snapshot says what the page would say.
         if self._used_pages == self._bank_pages:
             self.rewrite(erase_old=False)
         else:
             self._used_pages = self._program(self._bank, self._used_pages, self._generation, kind, body)
 
     def _program(self, bank, place, generation, kind, body):
-        """Program the page at a place of a bank, or the next that keeps it; the place after it."""
+        """Program a page at a place of a bank, or at the next place that keeps it. Returns the place after it."""
         while place < self._bank_pages:
             place += 1
             if self._try_page(bank * self._bank_pages + place - 1, generation, kind, body):
@@ -332,7 +339,7 @@ class KeyRing:
         raise _worn()
 
     def _try_page(self, page, generation, kind, body):
-        """Program a page and read it back; one that reads back wrong is made unreadable for good."""
+        """Program a page and read it back. Whether it reads back right; if not it is made unreadable for good."""
         struct.pack_into(">IBBH232s", self._page, 0, generation, kind, len(body), 0, body)
         self._page[_DIGEST_AT:] = _digest(page, self._page)
         self._device.writeblocks(page >> 4, self._page, (page & 15) << 8)
@@ -344,10 +351,10 @@ class KeyRing:
         return False
 
     def _erase(self, bank, pages=None):
-        """Erase a bank, of which the first so many pages were programmed; None if nobody knows.
+        """Erase a bank. pages: how many of its pages were programmed, None if that is not known.
 
-        The sector in use longest is erased last. So if all of a bank read as blank, only in the erasing of that one can
-        power have failed, and it alone is erased once more. (Nor is what was not programmed.)
+        Its first sector is erased last. So if the whole bank reads as blank after a power cut, only the erasing of that
+        sector can have been interrupted, and it alone is erased again. Sectors that were not programmed are left alone.
         """
         first = bank * self._bank_sectors
         sectors = range(first, first + self._bank_sectors)
@@ -361,9 +368,9 @@ class KeyRing:
         self._idle_is_blank, self._doubtful = True, False
 
     def _erase_from_its_head(self, bank):
-        """Erase a bank whose head may be whole, which is not to count once power fails in this."""
+        """Erase a bank that may be valid, its first sector first: if power fails meanwhile the bank is not valid."""
         nor.erase(self._device, bank * self._bank_sectors)
-        self._device.writeblocks(bank * self._bank_sectors, ZERO_PAGE, 0)  # it does not read as blank
+        self._device.writeblocks(bank * self._bank_sectors, ZERO_PAGE, 0)  # so that the bank does not read as blank
         self._erase(bank)
 
     def _are_blank(self, sectors):
@@ -380,13 +387,11 @@ def _fits(kind, length):
 
 
 def _foreign():
-    return Fault("the key ring holds what no relay writes: provision the relay anew")
+    return Fault("the key ring is corrupt: provision the relay anew")
 
 
 def _worn():
-    return Fault(
-        "the key ring does not read back as it was written: restart the relay; if that stays, replace its flash"
-    )
+    return Fault("the key ring does not keep data: restart the relay; if that stays, replace its flash")
 
 
 def _pages(entries, a_page):

@@ -1,5 +1,5 @@
-# The privacy ledger: one signed checkpoint an epoch, chained to the one before (PROTOCOL §11). The only module that
-# knows a checkpoint's bytes.
+# The privacy ledger: a signed checkpoint for each epoch, chained to the one before (PROTOCOL §11). No other module
+# knows the bytes of a checkpoint.
 
 import struct
 
@@ -14,11 +14,14 @@ _VERSION = const(1)
 _LAYOUT = ">B16s33sII32s32s32s32s64s"
 _FILE = "ledger"
 _OLD_FILE = "ledger.old"
-_FILE_ENTRIES = const(256)  # two files of this many: at least 256 epochs are kept
+_FILE_ENTRIES = const(256)  # checkpoints in each of two files, so that at least the last 256 epochs are kept
 
 
 class Checkpoint:
-    """A checkpoint over its 250 bytes; fields as in PROTOCOL §11. InvalidObject for a wrong length or version."""
+    """A checkpoint, read from its 250 bytes. Its attributes are the fields of PROTOCOL §11.
+
+    InvalidObject for a wrong length or version. verify() checks the signature.
+    """
 
     def __init__(self, blob):
         self.blob = bytes(blob)
@@ -38,26 +41,31 @@ class Checkpoint:
         ) = struct.unpack(_LAYOUT, self.blob)
 
     def verify(self, ledger_key):
+        """Raise InvalidObject unless ledger_key (32 bytes) signed it."""
         if not curve.verify(self._signature, tagged("checkpoint", self.blob[:_SIGNED_BYTES]), ledger_key):
             raise InvalidObject("the checkpoint is not signed by the relay's ledger key")
 
     def link(self):
-        """What the next checkpoint's `previous` must be."""
+        """What `previous` must be in the next checkpoint (32 bytes)."""
         return tagged("checkpoint-link", self.blob)
 
 
 class Ledger:
-    """The chain in two files of a Directory, so that the older half can be dropped."""
+    """The chain of one relay, in two files of a Directory, so that the older half can be dropped.
+
+    federation_id: 16 bytes. relay_key: the static key (33). ledger_secret: a curve.Secret or 32 bytes.
+    last_epoch: the epoch of the last checkpoint, -1 if there is none yet.
+    """
 
     def __init__(self, directory, federation_id, relay_key, ledger_secret):
         self._directory = directory
         self._start = struct.pack(">B16s33s", _VERSION, federation_id, relay_key)
         self._secret = ledger_secret
-        self._unsure = False  # what the file ends with
+        self._unsure = False  # an append failed, so the end of the file is not known
         self._mend()
 
     def _mend(self):
-        """Cut off what an append left that a power cut or an error interrupted; find the last epoch."""
+        """Cut off what an interrupted append left at the end of the file, and find the last epoch."""
         size = self._directory.size(_FILE)
         if size % CHECKPOINT_BYTES:
             whole = self._directory.read_at(_FILE, 0, size - size % CHECKPOINT_BYTES)
@@ -73,25 +81,28 @@ class Ledger:
         return None
 
     def append(self, epoch, rounds_sealed, parameter_digest, commitment, firmware_digest, random):
-        """Sign and keep the checkpoint of an epoch that is over; random 32 bytes for the signature. Once an epoch."""
+        """Sign the checkpoint of an epoch that is over and keep it, durably. Call it once for each epoch.
+
+        rounds_sealed: a number. The rest are 32 bytes each; random goes into the signature.
+        """
         self._be_sure()
         self.keep(self.signed(epoch, rounds_sealed, parameter_digest, commitment, firmware_digest, random))
 
     def _be_sure(self):
-        if self._unsure:  # the append before failed, and is in the file all the same, or a part of it
+        if self._unsure:  # the append that failed may have left the checkpoint in the file, or a part of it
             self._mend()
-            self._directory.append(_FILE, b"")  # makes durable what is there
+            self._directory.append(_FILE, b"")  # makes it durable
             self._unsure = False
 
     def signed(self, epoch, rounds_sealed, parameter_digest, commitment, firmware_digest, random):
-        """The 250 bytes that would be next in the chain."""
+        """The next checkpoint in the chain (250 bytes), not kept yet. Arguments as for append()."""
         last = self._last()
         body = self._start + struct.pack(">II", epoch, rounds_sealed) + parameter_digest + commitment + firmware_digest
         body += bytes(32) if last is None else last.link()
         return body + curve.sign(self._secret, tagged("checkpoint", body), random)
 
     def keep(self, blob):
-        """Append what signed() gave, durably; nothing if there is one of its epoch."""
+        """Append a checkpoint from signed(), durably, unless one of its epoch is there already."""
         self._be_sure()
         epoch = Checkpoint(blob).epoch
         if epoch <= self.last_epoch:
@@ -104,7 +115,7 @@ class Ledger:
         self._unsure = False
 
     def find(self, epoch):
-        """The 250 bytes of an epoch's checkpoint; TooOld if there is none, Fault if it may be one that is damaged."""
+        """The checkpoint of an epoch (250 bytes). TooOld if it is not kept, Fault if it may be a damaged one."""
         damaged = False
         for name in (_FILE, _OLD_FILE):
             for at in range(0, self._directory.size(name), CHECKPOINT_BYTES):

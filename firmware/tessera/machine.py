@@ -1,34 +1,32 @@
-# What a board and a server bear differently, in one place: a board's figures are here, a server passes its own
-# (host/tessera_host/relay/machine.py). Everything else of a relay is one and the same.
+# The figures in which a board and a server differ, in one place. A board's are here, a server passes its own
+# (host/tessera_host/relay/machine.py). All other code of a relay is the same on both.
 
 
 class Machine:
-    """A board.
+    """The figures of a board."""
 
-    sessions: with a handshake at once, and the operator's beside them. surplus: beside them, to be told BUSY at their
-    first request. strangers: connections before their handshake, of which the oldest makes room. patience_ms: how long
-    a handshake waits for deliveries. timing: a server.Timing, None for a board's. burst: frames of a cell that leave
-    together at a tick.
-    boot_erases, window_erases: sectors erased at most at a start and after a seal; erases_at_once: whether that takes
-    no longer than to look whether a sector is blank. fills: whether pages that were never used look used. buckets: that
-    the index of records can tell apart. cell_records: the most of one cell, posts and candidates for cover, that the
-    heap has room for; None without such a limit. tables: different noise tables at once, as cell_records.
-    cells(pages, first_rounds): another index than the array, see RecordLog. batches: keeps sealed batches, get(bucket,
-    round, make) and clear(). commits: where writes wait for others before they are durable; next().wait() is to be
-    awaited before an answer leaves, OSError if they failed; over says whether there is nothing to wait for.
-    """
+    # Connections (server)
+    sessions = 4  # with a finished handshake at the same time; the operator's session comes on top
+    surplus = 0  # further sessions, which are told BUSY at their first request
+    strangers = 4  # connections before their handshake; the oldest gives way to a new one
+    patience_ms = 500  # for which a handshake waits for deliveries
+    timing = None  # a server.Timing; None for its default
+    burst = 1  # frames of a cell that leave together at a tick
 
-    sessions = 4
-    surplus = 0
-    strangers = 4
-    patience_ms = 500
-    timing = None
-    burst = 1
-    boot_erases = 8
-    window_erases = 8
-    erases_at_once = False
-    fills = True
-    buckets = 256
-    cell_records = None
-    tables = 2
-    cells = batches = commits = None
+    # Flash (recordlog)
+    boot_erases = 8  # sectors that are erased at most at a start,
+    window_erases = 8  # and in the window after a seal
+    erases_at_once = False  # whether erasing a sector takes no longer than looking whether it is blank
+    fills = True  # whether a new relay fills its ring with random pages, so that unused pages look used
+
+    # Memory
+    buckets = 256  # that the index of records can tell apart
+    cell_records = None  # records and candidates for cover of the largest cell that fits into the heap; None: any
+    tables = 2  # different noise tables at the same time; None: any number
+
+    # What only a server has; None on a board
+    cells = None  # cells(pages, first_rounds) makes the index of records in place of RecordLog's array
+    batches = None  # keeps sealed batches: get(bucket, round, make), clear()
+    # Writes that become durable together: await next().wait() before an answer leaves (OSError if they failed);
+    # next().over says that there is nothing to wait for.
+    commits = None

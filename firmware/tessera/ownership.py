@@ -1,5 +1,5 @@
-# A relay's directory on a computer: it is one program's at a time, and nobody but its owner reads it. What is in it is
-# the business of filedevice, files and the programs; a board has neither other programs nor other users.
+# Protects a relay's directory on a computer: one program uses it at a time, and only its owner can read it. What is in
+# it is the business of filedevice.py, files.py and the programs. A board has no other programs or users.
 
 import os
 import sys
@@ -7,9 +7,9 @@ import sys
 from .errors import Error
 from .runtime import MICROPYTHON
 
-_MARK = "relay.json"  # what every relay directory has; also what is locked, as nobody replaces it or takes it away
-_WINDOWS_LOCK = "lock"  # Windows keeps a locked file from being read
-_OTHERS = 0o077
+_MARK = "relay.json"  # every relay directory has it, and it is never replaced or removed, so it is what is locked
+_WINDOWS_LOCK = "lock"  # locked instead on Windows, where a locked file cannot be read
+_OTHERS = 0o077  # permission bits of group and others
 
 if MICROPYTHON:
     import ffi
@@ -50,11 +50,11 @@ else:
 
 
 def take(path):
-    """Take a relay directory before anything of it is read: an open file, and until it is closed, or the program ends
-    however it does, no other program takes the directory.
+    """Lock a relay directory; call it before anything in it is read. Returns an open file that holds the lock.
 
-    From now on the program makes files that their owner only may read; a directory that others may read is tightened.
-    Error if it is no relay directory, if another program has it, or if it belongs to somebody else.
+    No other program can take the directory until the file is closed or this program ends, in whatever way. From now on
+    new files of this program can be read by their owner only, and the directory and its files are tightened to that.
+    Error if it is no relay directory, if another program has it, or if it belongs to another user.
     """
     mark = path + "/" + _MARK
     try:
@@ -63,7 +63,7 @@ def take(path):
         raise Error("{} is no relay directory: make one with `tessera relay new`".format(path)) from None
     owner = os.stat(path)[4]
     if _user and owner != _user():
-        raise Error("{} belongs to another user ({}): start the relay as that one".format(path, owner))
+        raise Error("{} belongs to another user ({}): start the relay as that user".format(path, owner))
     _umask(_OTHERS)
     try:
         file = open(mark, "rb") if _user else open(path + "/" + _WINDOWS_LOCK, "ab")
@@ -77,13 +77,11 @@ def take(path):
     try:
         _tighten(path)
         for name in os.listdir(path):
-            if not _is_link(path + "/" + name):  # what it leads to is not the relay's
+            if not _is_link(path + "/" + name):  # the target of a link does not belong to the relay
                 _tighten(path + "/" + name)
     except OSError as error:
         file.close()
-        raise Error(
-            "{} may be read by others: take that from them, `chmod -R go= {}` ({})".format(path, path, error)
-        ) from None
+        raise Error("{} may be read by others: run `chmod -R go= {}` ({})".format(path, path, error)) from None
     return file
 
 

@@ -1,8 +1,7 @@
-# One record in one flash page: the only module that knows a page's bytes (PROTOCOL §10).
-# Where pages are and which epochs have keys is the business of recordlog and keyring.
+# One record in one flash page. No other module knows the bytes of a page (PROTOCOL §10). Where pages lie is the
+# business of recordlog.py, which epochs have keys that of keyring.
 #
-# What a page is under its keys has two tiers: the C module mbedcrypto where the firmware has it, page_plain.py
-# elsewhere.
+# PageKey and search() have two tiers: the C module mbedcrypto where the firmware has it, page_plain.py elsewhere.
 
 from . import native
 from .hashes import hkdf_expand
@@ -10,19 +9,19 @@ from .nor import PAGE_BYTES
 from .runtime import const
 
 HEAD_BYTES = const(32)  # the header and the first block of the record
-RECORD_START_BYTES = const(8)  # what a batch is sorted by
+RECORD_START_BYTES = const(8)  # of a record: a batch is sorted by them
 LAST_SEQ = const(0x7FFFFFFF)
-ROUND_AT = const(4)  # in the header, as BUCKET_AT
-BUCKET_AT = const(8)  # two bytes
-_COPY_BIT = const(0x80000000)  # of seq: the page is a copy of the newest record in the sector used before
+ROUND_AT = const(4)  # offset in the header, 4 bytes
+BUCKET_AT = const(8)  # offset in the header, 2 bytes
+_COPY_BIT = const(0x80000000)  # in seq: the page is a copy of the newest record in the sector that was used before
 _HEADER_BYTES = const(16)
 
 
 class PageBuffer:
-    """A page of flash and what it decrypts to, with views that are made once: opening a page allocates nothing.
+    """A page as it is on flash and as it decrypts, with views that are made once, so that opening allocates nothing.
 
-    page (256 bytes) comes from flash; header (16) and record (240) are what PageCipher.open() leaves, one after the
-    other in plain.
+    page: the 256 bytes from flash; head: a view of the first 32. plain: 256 bytes into which PageCipher.open() writes;
+    header (16), record (240) and record_start (8) are views of it.
     """
 
     def __init__(self):
@@ -61,18 +60,22 @@ class PageCipher:
         self.key = PageKey(hkdf_expand(page_key, b"page", 64))
 
     def seal(self, page_index, seq, round_, bucket, record, page, is_copy=False):
-        """Write the page for a record (240 bytes) into page (256 bytes). seq must be new under this key."""
+        """Encrypt a record (240 bytes) into page (256 bytes). page_index: its place in the ring. A seq must never be
+        used again under this key."""
         self.key.seal(page_index, seq | _COPY_BIT if is_copy else seq, round_, bucket, record, page)
 
     def open(self, page_index, buffer):
-        """Whether the page in buffer (PageBuffer) was written under this key at this place; if so it is decrypted. Its
-        header is in any case; and the time is the same. In such a page seq and page_index agree in their last bits."""
+        """Whether the page in buffer (a PageBuffer) was written under this key at this place; if so it is decrypted.
+
+        Its header is decrypted in any case, and the time is the same. In a page that was written at this place the last
+        four bits of seq and page_index agree.
+        """
         return self.key.open(page_index, buffer.page, buffer.plain)
 
     def decrypt(self, data, out):
-        """Decrypt a page, or the first bytes of one, without its header: out[16:] is right, out[:16] is noise.
+        """Decrypt data, a page or its first bytes, into out. out[16:] is right; out[:16], the header, is noise.
 
-        No check: pages in the index were checked when they were written or at boot (PROTOCOL §9).
+        Nothing is checked: pages in the index were checked when they were written or at boot (PROTOCOL §9).
         """
         self.key.decrypt(data, out)
 
@@ -81,10 +84,11 @@ try:
     from mbedcrypto import PageKey, PageSearch
 
     def search(ciphers, epoch_rounds, buffer):
-        """search(page_index) -> whether the page in buffer is a record of one of the epochs, by its own header at this
-        place; it is decrypted then. ciphers: {epoch: PageCipher}, at least one.
+        """A function is_record(page_index) for the page in buffer (a PageBuffer).
 
-        The same work for every page, or the time of a start would tell how many records there are.
+        It returns whether the page is a record of one of the epochs that was written at this place, and if so decrypts
+        it. ciphers: {epoch: PageCipher}, at least one. It does the same work for every page, otherwise the time of a
+        start would tell how many records there are.
         """
         epochs = list(ciphers)
         return PageSearch([ciphers[epoch].key for epoch in epochs], epochs, epoch_rounds, buffer.page, buffer.plain)

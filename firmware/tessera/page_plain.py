@@ -1,4 +1,4 @@
-# The plain tier of page.py: for a MicroPython without the C module mbedcrypto, and for CPython.
+# The plain tier of page.py, which describes it: for MicroPython without the C module mbedcrypto, and for CPython.
 
 import struct
 
@@ -14,20 +14,20 @@ _PLACE_AT = const(3)  # the last byte of seq
 
 
 class PageKey:
-    """What a page of one epoch is under its two keys (64 bytes: for encryption, for the MAC)."""
+    """Encrypts and authenticates the pages of one epoch. keys: 64 bytes, for encryption and for the MAC."""
 
     def __init__(self, keys):
         encryption_key = bytes(keys[:32])
         self._mac = HmacKey(keys[32:])
         self._first_block = aes_ecb(encryption_key)
-        # Decrypts every block but the first of what it is given, whatever came before: c_i needs only c_{i-1}.
+        # Decrypts all blocks but the first correctly, whatever it decrypted before: block i needs only block i - 1.
         self._reader = aes_cbc(encryption_key)
-        # Encrypts all pages. Its chain goes on from the page before; adding that one's last block cancels that.
+        # Encrypts all pages. Its chain runs on from the page before; XORing that page's last block in cancels this.
         self._writer = aes_cbc(encryption_key)
         self._chained = bytearray(_BLOCK)
 
     def seal(self, page_index, seq, round_, bucket, record, page):
-        """Write the page for a record (240 bytes) into page (256 bytes). seq has the bit that says it is a copy."""
+        """Encrypt a record (240 bytes) into page (256 bytes). The top bit of seq says that the page is a copy."""
         mac = self._mac.digest(struct.pack(">IIIH", page_index, seq, round_, bucket), record)
         struct.pack_into(">IIH6s", page, 0, seq, round_, bucket, mac)
         page[_HEADER_BYTES:] = record
@@ -36,8 +36,8 @@ class PageKey:
         self._chained[:] = page[-_BLOCK:]
 
     def open(self, page_index, page, plain):
-        """Decrypt a page into plain (256 bytes); whether it was written under this key at this place. The time is the
-        same whether it was or not."""
+        """Decrypt a page into plain (256 bytes each). Whether it was written under this key at this place; the time is
+        the same in both cases."""
         self._reader.decrypt(page, plain)
         view = memoryview(plain)
         self.decrypt_header(memoryview(page)[:_HEADER_BYTES], view[:_HEADER_BYTES])
@@ -45,20 +45,16 @@ class PageKey:
         return self._mac.verify(view[_MAC_AT:_HEADER_BYTES], *covered) and not (plain[_PLACE_AT] ^ page_index) & 15
 
     def decrypt_header(self, first_block, header):
-        """The header (16 bytes) from a page's first block."""
+        """Decrypt the first block of a page into header (16 bytes)."""
         self._first_block.decrypt(first_block, header)
 
     def decrypt(self, data, out):
-        """Decrypt a page, or the first bytes of one, without its header: out[16:] is right, out[:16] is noise."""
+        """Decrypt data, a page or its first bytes, into out. out[16:] is right; out[:16], the header, is noise."""
         self._reader.decrypt(data, out)
 
 
 def search(ciphers, epoch_rounds, buffer):
-    """search(page_index) -> whether the page in buffer is a record of one of the epochs, by its own header at this
-    place; it is decrypted then. ciphers: {epoch: PageCipher}, at least one.
-
-    The same work for every page, or the time of a start would tell how many records there are.
-    """
+    """A function is_record(page_index) for the page in buffer (a PageBuffer), as page.py describes it."""
     first_block = memoryview(buffer.page)[:_HEADER_BYTES]
 
     def is_of(epoch, page_index):
@@ -72,7 +68,7 @@ def search(ciphers, epoch_rounds, buffer):
             fitting = epoch if is_its or fitting is None else fitting
             found += is_its
         whole = ciphers[fitting].open(page_index, buffer) and found > 0
-        if found > 1 and not whole:  # of noise that looks like a header there is some in four billion pages
+        if found > 1 and not whole:  # noise that looks like a second header, in one of four billion pages
             whole = any(ciphers[epoch].open(page_index, buffer) and is_of(epoch, page_index) for epoch in ciphers)
         return whole
 

@@ -1,5 +1,5 @@
-# The parameter sets a relay holds: the newest, the one in force, and of those before what their kept epochs need
-# (PROTOCOL §2). A set's bytes are params.py's business.
+# The parameter sets that a relay keeps (PROTOCOL §2): the newest, the one in force, and of earlier ones what the kept
+# epochs need. The bytes of a set are params.py's business.
 
 import struct
 
@@ -11,16 +11,18 @@ from .runtime import const
 _FILE = "parameters"
 _NO_TABLE = const(255)
 
-# The file is the newest set as it was provisioned; a set that was pushed has this behind it, then the rules of epochs
-# before the one in force, their tables (u16 candidates, then 8 bytes each) and the set in force. One file, as it is
-# replaced at once: a power cut leaves the old state or the new.
-_STATE = ">I32sIBB"  # epoch of the newest, former access key, epoch of the one in force, rules, tables
-_RULE = ">I32sIBBIB"  # first epoch, digest, serial, log2_buckets, cover, constant, table
+# The file begins with the newest set. If that was pushed and not provisioned, there follow: _STATE; for each earlier
+# rule that is needed _RULE; the noise tables of these rules (u16 candidates, then 8 bytes for each); the set in force.
+# It is one file because it is replaced as a whole: a power cut leaves the old state or the new one.
+_STATE = ">I32sIBB"  # first epoch of the newest set, former access key, first epoch of the set in force, rules, tables
+_RULE = ">I32sIBBIB"  # first epoch, digest, serial, log2_buckets, cover, constant, number of its table
 
 
 class Rule:
-    """What governs the cells of the epochs from `first` on, until another does; the set itself only as long as it is
-    needed for more than that: parameters is then None, and reading_key, too. thresholds are bytes.
+    """What governs the cells of the epochs from `first` on, until the next rule.
+
+    digest (32 bytes), serial, log2_buckets, cover and constant are the set's. thresholds: its noise table (8 bytes for
+    each candidate). parameters: the whole set, and reading_key (32 bytes), as long as they are needed; then None.
     """
 
     def __init__(self, first, fields, thresholds=b"", parameters=None, relay_id=None, reading_key=None):
@@ -37,19 +39,21 @@ class Rule:
 
     @property
     def buckets(self):
+        """How many buckets there are in the epochs that this rule governs."""
         return 1 << self.log2_buckets
 
     def epoch_keys(self, epoch):
-        """K_{e,j,c} of this relay for every cohort (32 bytes each), None outside the schedule."""
+        """K_{e,j,c} of this relay for every cohort (32 bytes each, joined); None outside the schedule."""
         return self.parameters.epoch_keys(self._relay_id, epoch)
 
 
 class ParameterStore:
-    """Verified sets over a Directory; InvalidObject if those there cannot be used.
+    """The verified sets in a Directory. InvalidObject if those that are there cannot be used.
 
-    static: the relay's (curve.Secret, public key). check_capacity(head) raises InvalidObject for a set that this relay
-    has no room for, or that it cannot serve. machine: says how many different noise tables there may be at once,
-    as they take heap. "Open epoch" is here the one that the last seal opened, durably.
+    static: the relay's (curve.Secret, public key (33 bytes)). check_capacity(head) raises InvalidObject for a set that
+    this relay cannot serve. machine: says how many different noise tables fit into the heap.
+    access_keys: the newest access key and the one before, which strangers may use. most_buckets: the highest number of
+    buckets of any kept round. In this class "open epoch" is the epoch that the last seal opened, durably.
     """
 
     def __init__(self, directory, static, check_capacity, machine=Machine):
@@ -57,9 +61,9 @@ class ParameterStore:
         self._tables = machine.tables
         self._static = static
         self._check_capacity = check_capacity
-        self._former = None  # the access key before that of the set in force
-        self._rules = []  # by first; the last is the newest set's
-        self._size = 0  # of the file that is read
+        self._former = None  # the access key before the one of the set in force
+        self._rules = []  # in the order of `first`; the last is the rule of the newest set
+        self._size = 0  # bytes in the file while it is read
         self._read()
         self._note()
 
@@ -96,7 +100,7 @@ class ParameterStore:
         self._share_tables()
 
     def _read_set(self, at):
-        """The Rule of the set that is in the file from there on, with its bytes left to the file."""
+        """The Rule of the set that begins at byte `at` of the file. The set's bytes stay in the file."""
         head = Head(self._read_bytes(at, FIRST_BYTES))
         rule = self._rule(self._read_bytes(at, head.size(1)))
         self._leave_to_file(rule.parameters, at)
@@ -114,7 +118,7 @@ class ParameterStore:
         return self._directory.read_at(_FILE, at, length)
 
     def _write(self, rules, former):
-        """Make durable: rules of which the last two are those of the set in force and of the newest."""
+        """Make rules durable. The last two are those of the set in force and of the newest set."""
         tables, packed = [], []
         for rule in rules[:-2]:
             table = rule.thresholds
@@ -134,7 +138,7 @@ class ParameterStore:
     # -- what a set must be
 
     def _rule(self, blob):
-        """The Rule of a set (bytes), from epoch 0 on. InvalidObject if a relay cannot use it."""
+        """The Rule, from epoch 0 on, of a set (bytes). InvalidObject if this relay cannot use the set."""
         parameters = Parameters(blob)
         parameters.verify()
         self._check_capacity(parameters)
@@ -142,20 +146,20 @@ class ParameterStore:
         if entry is None:
             raise InvalidObject("the parameters do not list this relay")
         if parameters.length != parameters.size(1) or parameters.column(entry.id) is None:
-            raise InvalidObject("a relay holds the epoch keys of its own, and no others")
+            raise InvalidObject("a relay takes its own epoch keys only")
         reading_key = parameters.reading_key(self._static[0], entry.id)
         fields = parameters.digest, parameters.serial, parameters.log2_buckets, parameters.cover, parameters.constant
         return Rule(0, fields, parameters.thresholds, parameters, entry.id, reading_key)
 
     def check_head(self, first, total):
-        """The Head of a pushed set of `total` bytes that begins with these 240, before its signature is looked at;
-        BadRequest unless it may follow those here."""
+        """The Head of a pushed set of `total` bytes, from its first 240 bytes. BadRequest unless it may follow the sets
+        that are here. The signature is not checked yet."""
         try:
             head = Head(first)
             if total != head.size(1) or total > MOST_RELAY_BYTES:
-                raise InvalidObject("a set with these fields has another length: send it with this relay's column only")
+                raise InvalidObject("wrong length: send the set with this relay's epoch keys only")
             if head.serial <= self.newest.serial:
-                raise InvalidObject("not newer than the parameters here")
+                raise InvalidObject("not newer than this relay's parameters")
             for name in ("federation_id", "root_key", "genesis", "round_seconds", "epoch_rounds", "retention_epochs"):
                 if getattr(head, name) != getattr(self.newest, name):
                     raise InvalidObject("{} cannot be changed in service".format(name))
@@ -168,19 +172,18 @@ class ParameterStore:
 
     @property
     def newest(self):
-        """The newest set, in force or not yet."""
+        """The newest set (Parameters), whether it is in force or not yet."""
         return self._rules[-1].parameters
 
     def rule(self, epoch):
-        """The Rule of an epoch; of the open one and later ones it has the set."""
+        """The Rule of an epoch. For the open epoch and later ones it has its parameters."""
         for rule in reversed(self._rules):
             if rule.first <= epoch:
                 return rule
         return self._rules[0]
 
     def _note(self):
-        """access_keys: the newest and the one before, which are asked for by every stranger. most_buckets: of a kept
-        round."""
+        """Compute access_keys and most_buckets, which are needed often, from the rules."""
         self.access_keys = []
         held = [rule.parameters.access_key for rule in reversed(self._rules) if rule.parameters is not None]
         for key in held + [self._former]:
@@ -189,7 +192,7 @@ class ParameterStore:
         self.most_buckets = max([rule.buckets for rule in self._rules])
 
     def _kept(self, open_epoch):
-        """The rules of kept epochs, of the open one and of those to come."""
+        """The rules of kept epochs, of the open epoch and of future ones."""
         first_kept = open_epoch - self.newest.retention_epochs
         rules = self._rules
         start = 0
@@ -197,8 +200,8 @@ class ParameterStore:
             start += 1
         return rules[start:]
 
-    def settle(self, open_epoch):
-        """An epoch was opened, durably: give up what neither it nor a kept epoch needs."""
+    def drop_unneeded(self, open_epoch):
+        """Drop what neither this epoch, which was opened durably, nor a kept epoch needs."""
         self._rules = self._kept(open_epoch)
         in_force = self.rule(open_epoch)
         for rule in self._rules:
@@ -211,7 +214,7 @@ class ParameterStore:
         self._note()
 
     def _share_tables(self):
-        """Have rules one table if they have the same."""
+        """Let rules with equal noise tables share one object, to save heap."""
         tables = []
         for rule in self._rules:
             if rule.thresholds not in tables:
@@ -221,10 +224,11 @@ class ParameterStore:
     # -- taking a set
 
     def install(self, blob, open_epoch, seconds_until):
-        """Verify a pushed set (bytes) and keep it, durably: it is in force from its first epoch on, or the next one.
+        """Verify a pushed set (bytes) and keep it, durably. It is in force from its first epoch on, at the earliest
+        from the epoch after the open one.
 
-        BadRequest if it may not follow those here. Busy if it would take a noise table more than there may
-        be at once: seconds_until(epoch) says how long it is until one of them has expired.
+        BadRequest if it may not follow the sets that are here. Busy if there would be too many noise tables;
+        seconds_until(epoch) returns for how long, when epoch is the one in which one of them expires.
         """
         self.check_head(blob[:FIRST_BYTES], len(blob))
         try:
@@ -237,7 +241,7 @@ class ParameterStore:
             epoch += 1
         if epoch > open_epoch:
             raise Busy("earlier cover still governs kept rounds", seconds_until(epoch))
-        self.settle(open_epoch)
+        self.drop_unneeded(open_epoch)
         rules = [rule for rule in self._rules if rule.first <= open_epoch] + [new]
         self._write(rules, self._former or rules[-2].parameters.access_key)
         self._rules = rules
@@ -245,7 +249,7 @@ class ParameterStore:
         self._note()
 
     def _tables_beside(self, new, open_epoch):
-        """How many different tables there are with this rule's, and those that are still needed when an epoch opens."""
+        """How many different noise tables there are once this epoch is open: this rule's and those still needed."""
         tables = [new.thresholds] if new.thresholds else []
         for rule in self._kept(open_epoch):
             if rule.first <= open_epoch and rule.thresholds and rule.thresholds not in tables:

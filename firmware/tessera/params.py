@@ -1,5 +1,5 @@
-# The signed objects IT hands out: federation parameters and time statements (PROTOCOL §2). The only module that knows
-# their bytes. Choosing good parameters is the planner's business (host), keeping them that of parameterstore.
+# The signed objects that IT hands out: federation parameters and time statements (PROTOCOL §2). No other module knows
+# their bytes. The planner on the host chooses parameters; parameterstore.py keeps them.
 
 import struct
 from collections import namedtuple
@@ -10,22 +10,22 @@ from .errors import BadFrame, InvalidObject
 from .hashes import hkdf, tagged
 from .runtime import const
 
-MOST_RELAY_BYTES = const(32768)  # of a set as a relay holds it: with one column
-MOST_CARD_BYTES = const(1 << 20)  # with all columns
-FIRST_BYTES = const(240)  # head and signature: what a push begins with
-SPARE_PAGES = const(32)
+MOST_RELAY_BYTES = const(32768)  # of a set as a relay holds it, with one column
+MOST_CARD_BYTES = const(1 << 20)  # of a set with all columns, as a card holds it
+FIRST_BYTES = const(240)  # head and signature, which are the first chunk of a push
+SPARE_PAGES = const(32)  # of a record ring, which plans do not count on
 HEAD_BYTES = const(176)
 TIME_BYTES = const(92)
 
 # Kinds of cover (PROTOCOL §8)
-DELIVERY = const(1)
-DAY = const(2)
-CONSTANT = const(3)
+DELIVERY = const(1)  # noise with a bound for one delivery
+DAY = const(2)  # noise with a bound for a member's day
+CONSTANT = const(3)  # batches of a constant number of records
 
-_COHORT_MEMBERS = const(16384)  # at most, of one epoch key (PROTOCOL §6)
+_COHORT_MEMBERS = const(16384)  # that share one epoch key at most (PROTOCOL §6)
 _LOG2_COHORTS_MAX = const(6)
-RELAY_BYTES = const(163)  # of one in the rest
-FIXED_REST_BYTES = const(141)  # before the lists in it
+RELAY_BYTES = const(163)  # of each relay's entry in the rest
+FIXED_REST_BYTES = const(141)  # of the rest, before its lists
 _KEY_BYTES = const(32)
 _MAGIC = b"TPR2"
 _TIME_MAGIC = b"TTM1"
@@ -38,10 +38,10 @@ RelayEntry = namedtuple("RelayEntry", ("id", "static_key", "ledger_key", "column
 
 
 class Head:
-    """The first 240 bytes of a parameter set: its head, of which every field of PROTOCOL §2 is an attribute of that
-    name, and its signature, which verify() checks. All that can be said of a set before the rest of it is there.
+    """The first 240 bytes of a parameter set: the head and its signature (64 bytes).
 
-    digest (32 bytes) names the set. Raises InvalidObject for values out of range.
+    Every field of the head in PROTOCOL §2 is an attribute of that name. digest (32 bytes) names the set. InvalidObject
+    for values out of range. The signature is checked by verify() only.
     """
 
     def __init__(self, first):
@@ -108,7 +108,7 @@ class Head:
             raise InvalidObject("the key schedule ends after the last round number")
 
     def _check_cover(self):
-        """The fields that belong to the kind of cover, and zeros in those of other kinds."""
+        """Check that the fields of this kind of cover have values and that those of other kinds are zero."""
         constant = self.cover == CONSTANT
         if constant:
             right = not (self.candidates or self.epsilon or self.delta)
@@ -121,63 +121,63 @@ class Head:
             and self.constant == (self.members * self.tokens_per_epoch if constant else 0)
             and (self.deliveries > 0) == (self.cover == DAY)
         ):
-            raise InvalidObject("the cover's parameters are not those of its kind, {}".format(self.cover))
+            raise InvalidObject("the fields of cover do not fit its kind, {}".format(self.cover))
 
     def verify(self):
-        """Raise InvalidObject unless the root key named inside signed this set."""
+        """Raise InvalidObject unless the root key in the set signed it."""
         if not curve.verify(self.signature, self.digest, self.root_key):
             raise InvalidObject("the parameters are not signed by their root key")
 
     @property
     def rest_bytes(self):
-        """The length of what stands between signature and columns."""
+        """The length in bytes of what stands between the signature and the columns."""
         return FIXED_REST_BYTES + _KEY_BYTES * self.guests + 8 * self.candidates + RELAY_BYTES * self.relay_count
 
     def size(self, columns):
-        """The length of the set with so many columns of epoch keys: 1 as a relay holds it, relay_count on a card."""
+        """The length in bytes of the set with so many columns of epoch keys: 1 for a relay, relay_count on a card."""
         return FIRST_BYTES + self.rest_bytes + self.column_bytes * columns
 
     @property
     def column_bytes(self):
-        """The length of a relay's epoch keys: one of each cohort for each epoch."""
+        """The length in bytes of a relay's column: 32 for each cohort and epoch."""
         return _KEY_BYTES * self.epochs << self.log2_cohorts
 
     @property
     def end_epoch(self):
-        """The first epoch the schedule has no keys for."""
+        """The first epoch after the schedule of epoch keys."""
         return self.first_epoch + self.epochs
 
     @property
     def posts_per_epoch(self):
-        """What all members together may post at one relay in an epoch."""
+        """How many records all members together may post to one relay in an epoch."""
         return self.members * self.tokens_per_epoch * self.posts_per_token
 
     @property
     def largest_cell(self):
-        """Records and candidates for cover that the largest sealed batch is made of."""
+        """From how many records and candidates for cover the largest sealed batch is made."""
         return 2 * self.constant if self.cover == CONSTANT else self.posts_per_epoch + self.candidates
 
     def check_capacity(self, pages):
-        """Raise InvalidObject if members could fill a ring of so many pages."""
+        """Raise InvalidObject if members could fill a record ring of so many pages."""
         needed = self.posts_per_epoch * (self.retention_epochs + 1)
         if needed > pages - SPARE_PAGES:
             raise InvalidObject("members could post {} records, the ring keeps {}".format(needed, pages - SPARE_PAGES))
 
     def round_at(self, unix_seconds):
-        """The round a moment falls in; negative before genesis."""
+        """The round at a Unix time in seconds; negative before genesis."""
         return (unix_seconds - self.genesis) // self.round_seconds
 
     def epoch_of(self, round_):
+        """The epoch of a round."""
         return round_ // self.epoch_rounds
 
 
 class Parameters(Head):
-    """One whole parameter set over its bytes: with every relay's column of epoch keys, or with one relay's only. part()
-    reads them from where they are kept: a relay leaves them to its flash, as heap is scarce.
+    """A whole parameter set, with the columns of all relays or with one relay's only.
 
-    Beside the head's, every field of the rest of PROTOCOL §2 is an attribute of that name; relays is a list of
-    RelayEntry. Raises InvalidObject for wrong lengths, hashes and values out of range. The signature is checked by
-    verify().
+    Every field of the rest in PROTOCOL §2 is an attribute of that name, like those of the head. length: its bytes.
+    part(start, end) reads bytes of the set from where they are kept; a relay leaves them on its flash to save heap.
+    InvalidObject for wrong lengths, wrong hashes and values out of range. The signature is checked by verify() only.
     """
 
     def __init__(self, blob):
@@ -188,7 +188,7 @@ class Parameters(Head):
         self._columns_at = FIRST_BYTES + self.rest_bytes
         self._check_length()
         if tagged("params-rest", memoryview(blob)[FIRST_BYTES : self._columns_at]) != self.rest_hash:
-            raise InvalidObject("the parameters are not those that were signed")
+            raise InvalidObject("the parameters differ from those that were signed")
         (
             self.access_key,
             self.reading_hash,
@@ -198,7 +198,7 @@ class Parameters(Head):
             self.ephemeral,
         ) = struct.unpack_from(_REST, blob, FIRST_BYTES)
         if (self.day_epsilon > 0) != (self.cover == DAY) or (self.day_delta and self.cover != DAY):
-            raise InvalidObject("the cover's parameters are not those of its kind, {}".format(self.cover))
+            raise InvalidObject("the fields of cover do not fit its kind, {}".format(self.cover))
         self._thresholds_at = FIRST_BYTES + FIXED_REST_BYTES + _KEY_BYTES * self.guests
         self._relays_at = self._thresholds_at + 8 * self.candidates
         self._check_table()
@@ -220,7 +220,7 @@ class Parameters(Head):
             last = threshold
 
     def _find_columns(self):
-        """Which relay each column is of: columns {relay id: where it begins in blob}."""
+        """Find which relay each column belongs to: _columns is {relay id: where its column begins in the set}."""
         relays = self.relays
         ids, keys = {relay.id for relay in relays}, {relay.static_key for relay in relays}
         if min(len(ids), len(keys)) < len(relays):
@@ -231,28 +231,28 @@ class Parameters(Head):
         if len(starts) < len(relays):
             relays = [relay for relay in relays if relay.column_hash == hashes[0]]
         if [relay.column_hash for relay in relays] != hashes:
-            raise InvalidObject("the epoch keys are not those that were signed")
+            raise InvalidObject("the epoch keys differ from those that were signed")
         self._columns = {relay.id: at for relay, at in zip(relays, starts)}
 
     @property
     def blob(self):
-        """All of its bytes."""
+        """The whole set as bytes."""
         return self.part(0, self.length)
 
     @property
     def thresholds(self):
-        """The noise table, 8 bytes for each of so many candidates for cover."""
+        """The noise table: 8 bytes for each candidate for cover, joined."""
         return self.part(self._thresholds_at, self._relays_at)
 
     @property
     def guest_access_keys(self):
-        """A list of up to 3 keys of 32 bytes."""
+        """The access keys of guests: a list of up to 3 keys of 32 bytes."""
         starts = range(FIRST_BYTES + FIXED_REST_BYTES, self._thresholds_at, _KEY_BYTES)
         return [self.part(at, at + _KEY_BYTES) for at in starts]
 
     @property
     def relays(self):
-        """A list of RelayEntry."""
+        """The relays of the set: a list of RelayEntry."""
         starts = range(self._relays_at, self._columns_at, RELAY_BYTES)
         return [RelayEntry(*struct.unpack(_RELAY, self.part(at, at + RELAY_BYTES))) for at in starts]
 
@@ -264,14 +264,14 @@ class Parameters(Head):
         return None
 
     def column(self, relay_id):
-        """The epoch keys (32 bytes each, from first_epoch on, of an epoch those of all cohorts) of a relay whose column
-        is here, else None."""
+        """The column of a relay, None if it is not in this copy: epoch keys of 32 bytes, from first_epoch on, for each
+        epoch those of all cohorts."""
         at = self._columns.get(relay_id)
         return None if at is None else self.part(at, at + self.column_bytes)
 
     def epoch_keys(self, relay_id, epoch):
-        """K_{e,j,c} of every cohort (32 bytes each), None outside the schedule and for a relay whose column is not
-        here."""
+        """K_{e,j,c} of every cohort (32 bytes each, joined). None outside the schedule, and for a relay whose column is
+        not in this copy."""
         at = self._columns.get(relay_id)
         if at is None or not self.first_epoch <= epoch < self.end_epoch:
             return None
@@ -280,21 +280,23 @@ class Parameters(Head):
         return self.part(at, at + size)
 
     def epoch_key(self, relay_id, epoch, cohort=0):
-        """K_{e,j,c} (32 bytes) of one cohort; None where epoch_keys() is."""
+        """K_{e,j,c} (32 bytes) of one cohort, or None as from epoch_keys()."""
         keys = self.epoch_keys(relay_id, epoch)
         return keys and keys[_KEY_BYTES * cohort : _KEY_BYTES * (cohort + 1)]
 
     def copy_for(self, relay_id):
-        """The set as this relay holds it, and as it is pushed to it: with its own column only."""
+        """The set (bytes) as it is pushed to this relay and kept there: with its own column only. InvalidObject if the
+        column is not in this copy."""
         column = self.column(relay_id)
         if column is None:
-            raise InvalidObject("these parameters have no epoch keys of this relay")
+            raise InvalidObject("these parameters have no epoch keys for this relay")
         return self.part(0, self._columns_at) + column
 
     def reading_key(self, static_secret, relay_id):
-        """The reading key (32 bytes), sealed in the set to a relay; static_secret is that relay's.
+        """The reading key (32 bytes), which the set contains sealed to each relay.
 
-        InvalidObject if it is not listed, or if what was sealed is not the key whose hash was signed.
+        static_secret: the relay's (a curve.Secret or 32 bytes). InvalidObject if the relay is not listed, or if the
+        sealed key is not the one whose hash was signed.
         """
         for relay in self.relays:
             if relay.id == relay_id:
@@ -303,14 +305,14 @@ class Parameters(Head):
                     key = aead.open(0, self.reading_hash, relay.sealed)
                     if reading_hash(key) == self.reading_hash:
                         return key
-                except (BadFrame, ValueError):  # ValueError: no point of the curve
+                except (BadFrame, ValueError):  # ValueError: not a point of the curve
                     pass
         raise InvalidObject("the reading key cannot be opened with this relay's key")
 
 
 def log2_cohorts(members):
-    """Of how many keys each epoch has at each relay: the fewest by which none is for more than 16,384 of so many
-    members, but 64 at most."""
+    """log2 of the number of cohorts of an organisation with so many members: the fewest cohorts of at most 16,384
+    members each, but at most 64 (PROTOCOL §6)."""
     log2 = 0
     while log2 < _LOG2_COHORTS_MAX and members > _COHORT_MEMBERS << log2:
         log2 += 1
@@ -318,17 +320,17 @@ def log2_cohorts(members):
 
 
 def digest(head):
-    """The digest that names and signs a set, of its first 176 bytes."""
+    """The digest (32 bytes) that names a set and that the root key signs, from its head (176 bytes)."""
     return tagged("params", head)
 
 
 def reading_hash(reading_key):
-    """What a set says of its reading key (32 bytes)."""
+    """The hash (32 bytes) of a reading key (32 bytes) that a set contains."""
     return tagged("reading-key", reading_key)
 
 
 def column_hash(column):
-    """What a set says of a relay's column of epoch keys."""
+    """The hash (32 bytes) of a relay's column of epoch keys that a set contains."""
     return tagged("epoch-keys", column)
 
 
@@ -338,21 +340,21 @@ def _reading_aead(secret, point, federation_id, serial, relay_id):
 
 
 def seal_reading_key(ephemeral_secret, static_key, federation_id, serial, relay_id, reading_key):
-    """A reading key (32 bytes) sealed to a relay's static key (33) for the set with this serial: 64 bytes.
+    """A reading key (32 bytes) sealed to a relay's static key (33 bytes) for the set with this serial: 64 bytes.
 
-    ephemeral_secret belongs to this set alone; its public key is the set's field ephemeral.
+    ephemeral_secret: 32 bytes, for this set only; its public key is the field `ephemeral` of the set.
     """
     aead = _reading_aead(ephemeral_secret, static_key, federation_id, serial, relay_id)
     return aead.seal(0, reading_hash(reading_key), reading_key)
 
 
 def encode(fields):
-    """(head, rest, columns) of a set from a dict of fields named as in PROTOCOL §2; head ‖ signature of digest(head)
-    ‖ rest ‖ columns is the set.
+    """(head, rest, columns) of a set, from a dict of fields named as in PROTOCOL §2. The set is head ‖ signature of
+    digest(head) ‖ rest ‖ columns.
 
-    thresholds: bytes, 8 a candidate; guest_access_keys: list; relays: list of (id, static_key, ledger_key, sealed,
-    column). rest_hash, candidates, epochs, relay_count, guests and the hashes of columns follow from these; epochs is
-    a field of its own where there is no relay.
+    thresholds: bytes, 8 for each candidate. guest_access_keys: a list. relays: a list of (id, static_key, ledger_key,
+    sealed, column). rest_hash, candidates, epochs, relay_count, guests and the hashes of columns are computed; without
+    relays epochs is taken from the dict.
     """
     head_fields = (
         "serial federation_id root_key previous rest_hash genesis round_seconds epoch_rounds retention_epochs "
@@ -377,7 +379,10 @@ def encode(fields):
 
 
 class TimeStatement:
-    """Unix time under the root key: what a relay that lost its clock believes at once."""
+    """Unix time signed by the root key (92 bytes), which a relay without a clock accepts at once (PROTOCOL §3).
+
+    federation_id: 16 bytes. unix_seconds: int. InvalidObject if the bytes are no time statement.
+    """
 
     def __init__(self, blob):
         self.blob = bytes(blob)
@@ -386,13 +391,14 @@ class TimeStatement:
         self.federation_id, self.unix_seconds = struct.unpack_from(">16sQ", self.blob, 4)
 
     def verify(self, root_key):
+        """Raise InvalidObject unless root_key (32 bytes) signed it."""
         message = tagged("time", self.blob[:28])
         if not curve.verify(self.blob[28:], message, root_key):
             raise InvalidObject("the time statement is not signed by the root key")
 
 
 def encode_time(federation_id, unix_seconds):
-    """(body, message to sign) of a time statement; the statement is body ‖ signature."""
+    """(body, message to sign (32 bytes)) of a time statement, which is body ‖ signature."""
     body = _TIME_MAGIC + struct.pack(">16sQ", federation_id, unix_seconds)
     return body, tagged("time", body)
 

@@ -1,5 +1,9 @@
-# The ring of records on flash: where the next page goes, where the pages of a cell are, what survives a power cut
-# (PROTOCOL §10). A page's bytes are page.py's business; which epochs are kept is the relay's.
+# The ring of records on flash (PROTOCOL §10): where the next page goes, which pages a cell has, and what is recovered
+# after a power cut. The bytes of a page are page.py's business, which epochs are kept epochs.py's.
+#
+# The ring is used sector by sector. Each sector in use has a number, one more than the sector used before it; the seq
+# of a page is this number and the page's place in the sector. A boot never programs a sector that an earlier boot
+# opened, unless all it holds is a copy: a page whose programming was interrupted may read as blank and yet not be.
 
 from array import array
 
@@ -10,28 +14,29 @@ from .nor import BLANK_PAGE, PAGE_BYTES, PAGES_PER_SECTOR, ZERO_PAGE
 from .page import BUCKET_AT, LAST_SEQ, RECORD_START_BYTES, ROUND_AT, PageBuffer, search
 from .runtime import aes_cbc, const
 
-_EMPTY = const(0xFFFF)
-_UNUSED = const(0x3FFFFFFF)  # first round of a sector without records: a small integer on every board
-_LONGEST_SPAN = const(254)  # rounds from the first to the last record of a sector: the index keeps them in one byte
-_LAST_NUMBER = LAST_SEQ >> 4  # of a sector in order of use
-_PROGRAM_TRIES = const(4)
+_EMPTY = const(0xFFFF)  # in the index: no record in this page
+_UNUSED = const(0x3FFFFFFF)  # first round of a sector without records; a small integer on every board
+_LONGEST_SPAN = const(254)  # rounds from the first to the last record of a sector, as the index has one byte for it
+_LAST_NUMBER = LAST_SEQ >> 4  # of a sector, in the order of use
+_PROGRAM_TRIES = const(4)  # pages that are tried for one record
 
 
 class RecordLog:
-    """Records by (bucket, round) over a block device.
+    """Records by cell (bucket, round), over a block device with sectors of 4096 bytes.
 
-    RAM: 2 bytes a page and 8 a sector (8.3 KB for the 832 KiB ring of a Pico W). One byte a page would have
-    to do without the bucket, and then a fetch would read pages it does not serve. Where the machine has an index of
-    cells that takes the array's place, and finds them without a search.
+    The index takes 2 bytes of RAM for each page and 8 for each sector: 8.3 KB for the 832 KiB ring of a Pico W. A
+    machine may have another index, which finds a cell without a search.
 
-    highest_round: the highest on flash, -1 with no record.
+    highest_round: the highest round with a record, -1 without records. unreadable: pages that a boot found torn by a
+    power cut or damaged. damaged: those of them that were intact once, as later pages were written. lost: the pages in
+    the index that can no longer be read; dummies are served in their place (batch.py).
     """
 
     def __init__(self, device, machine=Machine):
         self._device = device
         self.sectors = nor.sectors(device)
         self.pages = self.sectors * PAGES_PER_SECTOR
-        # One place more than there are, for what a boot finds where there is no record.
+        # One place more than the ring has, where recover() puts its results for pages that are no record.
         self._first_round = array("I", [_UNUSED] * (self.sectors + 1))
         self._last_round = array("I", bytes(4 * (self.sectors + 1)))
         if machine.cells is None:
@@ -42,25 +47,25 @@ class RecordLog:
             self._find_pages = self._index.find_pages
         self._buckets = machine.buckets
         self._erases_at_once = machine.erases_at_once
-        self._sector = self.sectors - 1  # the one being filled
+        self._sector = self.sectors - 1  # that is being filled
         self._place = PAGES_PER_SECTOR  # of the next page in it
-        self._number = 0  # of that sector in order of use
-        self._opened = False  # by this boot
-        self._blank_ahead = 0
+        self._number = 0  # of that sector, in the order of use
+        self._opened = False  # whether this boot opened a sector
+        self._blank_ahead = 0  # erased sectors in front of it
         self._first_kept_round = 0
         self.highest_round = -1
-        self._doubtful = None  # a page that was programmed, perhaps, and is not in the index
+        self._doubtful = None  # a page that may have been programmed and is not in the index
         self._buffer = PageBuffer()
-        self.unreadable = 0  # pages that a boot found torn by a power cut or damaged
-        self.damaged = 0  # of them those that were whole once, as later ones were written
-        self.lost = []  # of those the pages of the index, whose records dummies stand for (batch.py)
+        self.unreadable = 0
+        self.damaged = 0
+        self.lost = []
 
     # -- device
 
     def format(self, random):
-        """Fill the region with random pages, so that a used page looks like an unused one. random(n) -> bytes.
+        """Fill the ring with random pages, so that unused pages look like used ones. random(n) -> bytes.
 
-        AES under a random key stretches one draw over the region: 20 times faster than the generator itself.
+        AES-CBC under a random key makes the pages, 20 times as fast as the generator itself.
         """
         cipher = aes_cbc(random(32), random(16))
         zeros = bytes(PAGE_BYTES)
@@ -72,7 +77,7 @@ class RecordLog:
         nor.sync(self._device)
 
     def read(self, page, buffer):
-        """The raw bytes at the start of a page."""
+        """Read the first bytes of a page into buffer, as they are on flash."""
         self._device.readblocks(page >> 4, buffer, (page & 15) << 8)
 
     # -- reading cells
@@ -82,10 +87,10 @@ class RecordLog:
         return self._search(bucket, round_, array("I", (0,)), 0)
 
     def pages_of(self, bucket, round_, count, dummies=0):
-        """The pages of a cell that has so many records, in no promised order and with unused entries behind them.
+        """The pages of a cell with `count` records: an array of u32, in no promised order, with unused entries behind.
 
-        Time and memory depend on the sum with `dummies` only, the published count: when the collector next runs is
-        seen by whoever fetches. So all the index is searched, here and for the number.
+        Time and memory depend only on count + dummies, which is published. Readers could otherwise tell the number of
+        records from the time at which the garbage collector runs. So the whole index is searched here once more.
         """
         pages = array("I", bytes(4 * (count + dummies + 1)))
         self._search(bucket, round_, pages, count)
@@ -95,7 +100,7 @@ class RecordLog:
         return self._find_pages(self._index, self._first_round, self.sectors, bucket, round_, found, room)
 
     def read_heads(self, pages, cipher, heads):
-        """Write the first 8 bytes of each page's record to heads, one after the other."""
+        """Write the first 8 bytes of each page's record to heads, in the order of the pages."""
         readblocks, decrypt = self._device.readblocks, cipher.decrypt
         head, plain, start = self._buffer.head, self._buffer.plain, self._buffer.record_start
         at = 0
@@ -108,10 +113,14 @@ class RecordLog:
     # -- writing
 
     def append(self, round_, bucket, record, cipher, is_copy=False):
-        """Program a record, read it back, enter it in the index; its page. Busy or Fault if there is no room."""
+        """Program a record (240 bytes), read it back and enter it in the index. Returns its page.
+
+        cipher: the PageCipher of the round's epoch. Busy if no sector was erased yet, Fault if the ring is full or the
+        flash does not keep what is written.
+        """
         written, read_back = self._buffer.page, self._buffer.plain
         for _ in range(_PROGRAM_TRIES):
-            self.settle()
+            self.void_doubtful()
             page = self._next_page(round_)
             cipher.seal(page, self._number << 4 | page & 15, round_, bucket, record, written, is_copy)
             self._doubtful = page
@@ -122,14 +131,14 @@ class RecordLog:
                 self._enter(page, round_, bucket)
                 self._doubtful = None
                 return page
-            self.settle()  # the record is stored again
+            self.void_doubtful()  # the record goes to the next page
         raise _unkept()
 
-    def settle(self):
-        """Make a page unreadable that read back wrong, or of which an exception kept the index from knowing.
+    def void_doubtful(self):
+        """Make a page unreadable that read back wrong or that an exception kept out of the index.
 
-        Before the next record, and before the round is sealed: a later boot may find it whole, and its batch would
-        change.
+        This happens before the next record is stored and before the round is sealed. Otherwise a later boot might find
+        the page intact, and the sealed batch would change.
         """
         page = self._doubtful
         if page is not None:
@@ -147,7 +156,7 @@ class RecordLog:
 
     def _open_sector(self):
         if self._opened and not self._used(self._sector):
-            # A boot skips the number of one sector that keeps nothing, so there must not be two.
+            # A boot skips the number of one sector that holds nothing, so there must not be two of them.
             raise _unkept()
         if self._number >= _LAST_NUMBER:
             raise Fault("the record ring's numbers are used up: provision the relay anew")
@@ -177,8 +186,10 @@ class RecordLog:
         return self._first_round[sector] != _UNUSED
 
     def erase_ahead(self, limit, first_kept_round, wanted=_UNUSED):
-        """Erase up to limit sectors in front of the open one whose records have all expired, beside those that were
-        erased before, until so many as wanted are erased; how many it erased now."""
+        """Erase up to `limit` sectors in front of the open one whose records are all older than first_kept_round.
+
+        Stops as soon as `wanted` sectors are erased, with those that were before. Returns how many it erased now.
+        """
         self._first_kept_round = first_kept_round
         erased = 0
         while erased < limit and self._blank_ahead < min(wanted, self.sectors - 1):
@@ -197,11 +208,11 @@ class RecordLog:
         return erased
 
     def _was_erased(self, sector):
-        """Whether the sector that is next in front of the open one and what was erased by this boot need not be erased,
-        as it was.
+        """Whether the next sector in front of the erased ones is blank already, so that it need not be erased.
 
-        One that power failed in the erasing of may read as blank, and keep nothing for long. It is the first of those
-        in front of the open one, or the last that reads as blank: no other is ever erased.
+        A sector whose erasing was interrupted by a power cut may read as blank and yet not keep data for long. It can
+        only be the first one in front of the open sector or the last one that reads as blank, so these two are erased
+        in any case.
         """
         following = (sector + 1) % self.sectors
         if self._erases_at_once or not self._blank_ahead or following == self._sector:
@@ -210,26 +221,27 @@ class RecordLog:
 
     @property
     def room(self):
-        """Pages that can be written before the next erase."""
+        """How many pages can be written before the next erase."""
         return PAGES_PER_SECTOR - self._place + PAGES_PER_SECTOR * self._blank_ahead
 
     # -- recovery
 
     def recover(self, ciphers, epoch_rounds, next_number):
-        """Rebuild the index after a boot; returns the number of the first sector this boot may open.
+        """Rebuild the index after a boot. Returns the number of the first sector that this boot may open.
 
-        ciphers: {epoch: PageCipher}; next_number: what the boot before was given. The caller makes the result
-        durable, then calls begin().
+        ciphers: {epoch: PageCipher}. next_number: the result of the boot before. The caller makes the result durable,
+        then calls begin().
         """
         numbers = array("I", bytes(4 * (self.sectors + 1)))
         copies = []
-        # Every page of the ring is decrypted and checked here, while members wait: names are looked up once. It is the
-        # same work for one that is no record, or the time of a start would tell how many there are.
+        # Every page of the ring is decrypted and checked here while members wait, so attributes are looked up once. A
+        # page that is no record takes the same work, otherwise the time of a start would tell how many records there
+        # are.
         buffer, readblocks, read_u32 = self._buffer, self._device.readblocks, native.read_u32
         index, first_rounds, last_rounds = self._index, self._first_round, self._last_round
         page_bytes, pages, buckets = buffer.page, self.pages, self._buckets
         is_record = search(ciphers, epoch_rounds, buffer) if ciphers else None
-        found, none = buffer.header, bytes(BUCKET_AT + 2)  # what there is of no record, for the place behind the last
+        found, none = buffer.header, bytes(BUCKET_AT + 2)  # none: for pages that are no record, at index `pages`
         programmed = nor.programmed(self._device)
         for page in programmed if ciphers else ():
             readblocks(page >> 4, page_bytes, (page & 15) << 8)
@@ -258,15 +270,15 @@ class RecordLog:
         if numbers[newest]:
             self._sector = newest
             self._give_back(newest << 4, originals.get(newest << 4))
-        # Skip one number: a sector that holds torn pages only is not seen, and no seq may be used twice.
+        # Skip one number: a sector that holds only torn pages is not seen, and no seq may be used twice.
         self._number = max(numbers[newest] + 2, next_number + 1) - 1
         return self._number + 1
 
     def _look_at_unreadable(self, programmed, numbers, ciphers, epoch_rounds):
-        """Count the pages that were programmed and cannot be read, in sectors that keep others, and keep those in the
-        index that were whole once: what a sealed cell has must not change.
+        """Count the pages that were programmed and cannot be read, in sectors with other records. Those that were
+        intact once stay in the index, because the count of a sealed cell must not change.
 
-        Expired ones do not count: if there are some, they stand in the oldest sector, before all that can be read.
+        Expired pages do not count. If there are any, they are in the oldest sector, before all readable ones.
         """
         some_expired = min(ciphers, default=0) > 0
         oldest = min([number for number in numbers if number], default=0)
@@ -289,15 +301,16 @@ class RecordLog:
                 self.damaged += was_whole
 
     def _enter_lost(self, page, number, ciphers, epoch_rounds):
-        """Enter the page in the buffer in the index by its header alone; False if that is damaged, too.
+        """Enter the page in the buffer in the index by its header alone. False if the header is damaged, too.
 
-        A page was whole if one was programmed after it by the same boot, in its sector or the next: a torn one is a
-        boot's last, and copies are of such. What a copy lost its original still has.
+        A page was intact once if the same boot programmed another one after it, in the same sector or the next: only
+        the last page of a boot can be torn, and a copy is made of that page. A copy is left out, as its original is
+        there.
         """
         sector = page >> 4
         for epoch in ciphers:
             buffer = self._buffer
-            ciphers[epoch].open(page, buffer)  # it does not, but the header is there then
+            ciphers[epoch].open(page, buffer)  # returns False, but decrypts the header
             round_, first, last = buffer.round, self._first_round[sector], self._last_round[sector]
             if buffer.is_copy or buffer.seq != (number << 4 | page & 15) or round_ // epoch_rounds != epoch:
                 continue
@@ -312,7 +325,8 @@ class RecordLog:
         return False
 
     def begin(self, ciphers, epoch_rounds, first_kept_round, erase):
-        """Erase sectors ahead and copy the newest record, which may have been programmed as power failed."""
+        """Erase up to `erase` sectors ahead and copy the newest record, whose programming a power cut may have
+        weakened."""
         newest = self._newest_page(self._sector)
         self.erase_ahead(erase, first_kept_round, erase)
         if newest is None or not self._blank_ahead:
@@ -325,20 +339,21 @@ class RecordLog:
         self._index[newest] = _EMPTY
 
     def _newest_page(self, sector):
+        """The last page of a sector that is in the index, or None."""
         for page in range((sector << 4) + 15, (sector << 4) - 1, -1):
             if self._index[page] != _EMPTY:
                 return page
         return None
 
     def _opened_by(self, page, ciphers):
-        """The epoch of the page in the buffer, None if it is of none of them."""
+        """The epoch whose cipher opens the page in the buffer, or None."""
         for epoch in ciphers:
             if ciphers[epoch].open(page, self._buffer):
                 return epoch
         return None
 
     def _find(self, page, ciphers):
-        """(round, bucket, record) of a page in the index, None if it cannot be read any more."""
+        """(round, bucket, record (240 bytes)) of a page in the index; None if it can no longer be read."""
         buffer = self._buffer
         self._device.readblocks(page >> 4, buffer.page, (page & 15) << 8)
         if self._opened_by(page, ciphers) is None:
@@ -346,7 +361,7 @@ class RecordLog:
         return buffer.round, buffer.bucket, bytes(buffer.record)
 
     def _drop_original(self, copy_page, numbers, ciphers):
-        """Take the page that copy_page is a copy of out of the index and return it; None if it cannot be read."""
+        """Take the original of copy_page out of the index and return it; None if it can no longer be read."""
         before = self._sector_before(numbers, numbers[copy_page >> 4])
         original = None if before is None else self._newest_page(before)
         if original is None:
@@ -357,9 +372,9 @@ class RecordLog:
         return original
 
     def _give_back(self, copy_page, original):
-        """Use the sector that the boot before opened once more, if its copy is all it holds.
+        """Go back to the sector before, if a copy is all that the last boot's sector holds, and use this one again.
 
-        Otherwise a relay that is restarted over and over would fill the ring with copies.
+        Otherwise a relay that restarts over and over would fill the ring with copies.
         """
         sector = copy_page >> 4
         if original is None or self._newest_page(sector) != copy_page or copy_page & 15:
@@ -371,6 +386,7 @@ class RecordLog:
         self._index[original] = bucket << 8 | (round_ - self._first_round[self._sector])
 
     def _sector_before(self, numbers, number):
+        """The sector that was used last before the one with this number, or None."""
         before = None
         for sector in range(self.sectors):
             if 0 < numbers[sector] < number and (before is None or numbers[sector] > numbers[before]):
@@ -379,6 +395,4 @@ class RecordLog:
 
 
 def _unkept():
-    return Fault(
-        "the record ring does not read back as it was written: restart the relay; if that stays, replace its flash"
-    )
+    return Fault("the record ring does not keep data: restart the relay; if that stays, replace its flash")

@@ -1,9 +1,8 @@
-# The relay: starts from its flash, answers requests from what its parts know. When rounds turn is rounds.py's business,
-# what an epoch has epochs.py's, how a connection begins handshakes.py's, what is pushed push.py's; sockets, delays and
-# ticks are server.py's.
+# The relay: starts from its flash and answers requests. When a round turns is rounds.py's business, what an epoch has
+# epochs.py's, how a connection begins handshakes.py's, what is pushed push.py's. Sockets and delays are server.py's.
 #
-# Data goes one way: a frame is read by wire, answered here from the stores, and what is written is durable before the
-# answer.
+# Data goes one way: wire reads a frame, this module answers it from the stores, and what the answer confirms is durable
+# before the answer leaves.
 
 from . import VERSION, curve, wire
 from .admission import OPERATOR, operator_message, read_proof
@@ -25,14 +24,17 @@ from .runtime import const
 from .staging import ACTIVATED, WAIT
 
 _SEED_FILE = "seed"
-_MOST_RECORDS = const(0xFFFF)  # of a cell: a frame's fields
-_NOTICE_SECONDS = const(30 * 86400)  # before the schedule of epoch keys ends
-_BORNE_OUT_SECONDS = const(30)  # to come back in, while nothing bore out the clock
+_MOST_RECORDS = const(0xFFFF)  # in a cell, as a frame has 16 bits for the number
+_NOTICE_SECONDS = const(30 * 86400)  # before the schedule of epoch keys ends STATUS says so
+_BORNE_OUT_SECONDS = const(30)  # after which a member may try again while nothing has borne out the clock
 
 
 class Identity:
-    """What makes this relay this one: static and ledger key (secrets of 32 bytes), chip id, firmware digest (32),
-    and the name of its board, which STATUS tells."""
+    """Who this relay is: its static and ledger key, from secrets of 32 bytes, the chip id (bytes), the firmware digest
+    (32 bytes) and the name of its board (str), which STATUS tells.
+
+    static: (curve.Secret, public key (33 bytes)). ledger_secret: a curve.Secret; ledger_key: 32 bytes.
+    """
 
     def __init__(self, static_secret, ledger_secret, chip_id, firmware_digest, board=""):
         secret = curve.Secret(static_secret)
@@ -45,9 +47,11 @@ class Identity:
 
 
 class Relay:
-    """A relay over two block devices and a directory of small files; start() brings it up.
+    """A relay over two block devices and a Directory of small files. start() brings it up.
 
-    random_source(n) -> bytes is the hardware's source, one of three that feed the generator. machine: what it runs on.
+    ring_device, keyring_device: regions of flash (nor.py). random_source(n) -> bytes: the hardware's source, one of
+    three that feed the generator. machine: the figures of what it runs on. staging: where new code goes (a Staging),
+    None if this relay takes none in service. InvalidObject if the parameters in the directory cannot be used.
     """
 
     epochs_class, rounds_class, pushes_class = Epochs, Rounds, Pushes
@@ -61,31 +65,31 @@ class Relay:
         self._log = RecordLog(ring_device, machine)
         self._keyring = KeyRing(keyring_device)
         self.parameters = ParameterStore(directory, identity.static, self._check_capacity, machine)
-        self.staging = None  # where new code goes, on a board that has a place for it
+        self.staging = None
 
     def _check_capacity(self, head):
-        """Raise InvalidObject unless ring, key ring and heap have room for all that members of these parameters may
-        do."""
-        # A round's posts fit into what a window erased, with a sector more for pages that fail.
+        """Raise InvalidObject unless record ring, key ring and heap have room for all that members may do by these
+        parameters."""
+        # The posts of a round fit into the sectors that a window erases, of which one is left for pages that fail.
         constant = min((self.machine.window_erases - 1) * PAGES_PER_SECTOR, _MOST_RECORDS)
         if head.constant > constant:
-            raise InvalidObject("a constant batch of {}, this relay makes {}".format(head.constant, constant))
+            raise InvalidObject("constant batches of {} records, this relay makes {}".format(head.constant, constant))
         head.check_capacity(self._log.pages)
         self._keyring.check_capacity(most_epochs(head), head.members * head.tokens_per_epoch)
         buckets, cell_records = self.machine.buckets, self.machine.cell_records
         if head.buckets > buckets:
-            raise InvalidObject("{} buckets, this relay keeps {}".format(head.buckets, buckets))
+            raise InvalidObject("{} buckets, this relay has room for {}".format(head.buckets, buckets))
         if cell_records is not None and head.largest_cell > cell_records:
             raise InvalidObject(
-                "a cell could have {} records, this relay's memory takes {}".format(head.largest_cell, cell_records)
+                "cells of {} records, this relay's memory holds {}".format(head.largest_cell, cell_records)
             )
 
     # -- start
 
     def start(self):
-        """Read or format the flash, seed the generator, find the records; Fault or InvalidObject if it cannot.
+        """Read or format the flash, seed the generator and find the records. Fault or InvalidObject if that fails.
 
-        Serves nothing until the clock is known and turn() has opened a round.
+        The relay serves nothing before the clock is known and turn() has opened a round.
         """
         newest = self.parameters.newest
         keyring = self._keyring
@@ -93,12 +97,12 @@ class Relay:
             self._directory, newest.federation_id, self._identity.static[1], self._identity.ledger_secret
         )
         formatted = keyring.load()
-        self._first = not formatted  # nobody can have posted before
+        self._first = not formatted  # the first start of all, before which nobody can have posted
         if not formatted:
             self._take_seed()
-        # An epoch's keys are made after the seal that opens it.
+        # Keys of an epoch are made only after the seal that opens it.
         if any(epoch > keyring.sealed_next // newest.epoch_rounds for epoch in keyring.epochs):
-            raise Fault("the key ring has keys of epochs to come: it does not belong to these parameters")
+            raise Fault("the key ring belongs to other parameters: provision the relay anew")
         self._generator = RelayGenerator(keyring.seed, keyring.boots, self._identity.chip_id, self._random_source)
         curve.randomize(self._generator.random(32))
         if not formatted and self.machine.fills:
@@ -115,8 +119,7 @@ class Relay:
         seed = self._directory.read(_SEED_FILE)
         if seed is None or len(seed) != 32:
             raise Fault(
-                "the key ring is empty and the provisioning seed was used: the keys are in another storage or erased;"
-                " start the relay where it ran before, or provision it anew"
+                "the key ring is empty, and this relay has run: start it on the storage it had, or provision it anew"
             )
         self._keyring.begin_life(seed)
 
@@ -130,93 +133,94 @@ class Relay:
 
     @property
     def random(self):
-        """random(n) -> bytes of the relay's one generator."""
+        """random(n) -> bytes, from the relay's only generator."""
         return self._generator.random
 
     @property
     def unreadable_pages(self):
-        """Pages of both rings that this start found torn by a power cut or damaged."""
+        """How many pages of both rings this start found torn by a power cut or damaged."""
         return self._log.unreadable + self._keyring.unreadable
 
     @property
     def on_trial(self):
-        """Whether the code that runs still has to prove itself."""
+        """Whether the code that runs is on trial."""
         return self.staging is not None and self.staging.places.on_trial
 
     @property
     def static_key(self):
+        """The relay's static public key (33 bytes)."""
         return self._identity.static[1]
 
     @property
     def ledger_key(self):
+        """The public key that verifies its checkpoints (32 bytes)."""
         return self._identity.ledger_key
 
     @property
     def boots(self):
-        """Starts of this relay since it was provisioned."""
+        """How often this relay has started since it was provisioned."""
         return self._keyring.boots
 
     # -- rounds and epochs
 
     @property
     def open_round(self):
-        """None before the clock is known."""
+        """The open round; None before the clock is known."""
         return self._rounds.open_round
 
     @property
     def clock_accepted(self):
-        """Whether the open round rests on the clock: a turn() was made by it, and no later reading replaces it."""
+        """Whether turn() has opened a round by the clock and no later reading replaces the clock's time."""
         return self.open_round is not None and not self.clock.provisional
 
     @property
     def epoch(self):
-        """The open one; None before the clock is known."""
+        """The open epoch; None before the clock is known."""
         return self._epochs.epoch
 
     @property
     def first_round(self):
-        """The first round kept, a function of the open round only."""
+        """The first round that readers may fetch. It depends on the open round only."""
         return self._epochs.first_round
 
     def turn(self):
-        """Seal what is over and open the round of the clock; True if a round was sealed (a window follows).
-
-        Durable before it returns.
-        """
+        """Seal the rounds that are over and open the clock's round, durably. True if the open round changed: a window
+        for erases follows."""
         return self._rounds.turn()
 
     def maintain(self):
-        """The erases of a window: expired sectors, and the key ring's."""
+        """The work of a window: erase expired sectors, tidy the key ring, go on with new code."""
         self._log.erase_ahead(self.machine.window_erases, self._epochs.first_keyed_round)
         self._keyring.tidy()
         if self.staging is not None:
             self.staging.window(self._rounds.served)
 
     def milliseconds_to_next_round(self):
-        """Until the clock leaves the open round; 0 if it has."""
+        """Milliseconds until the clock leaves the open round; 0 if it has."""
         return self._rounds.milliseconds_left()
 
     # -- commissioning
 
     def commissioning_key(self):
-        """(epoch, cover_e) of an epoch in which nobody posted, for the installer's tool to recompute its cover.
+        """(epoch, cover key (32 bytes)) of an epoch in which nobody posted. With it IT recomputes the epoch's cover.
 
-        The newest kept epoch before the open one; the open one if there is none, and then no member is admitted until
-        the next opens (PROTOCOL §8). NotAdmitted once a member was admitted.
+        It is the newest kept epoch before the open one. If there is none it is the open epoch, and no member is
+        admitted until the next one opens (PROTOCOL §8). NotAdmitted once a member was ever admitted.
         """
         self._rounds.require_open()
         self._rounds.accept_clock()
         keyring = self._keyring
         if keyring.admitted:
-            raise NotAdmitted("a member was admitted: no cover key is disclosed any more")
+            raise NotAdmitted("a member was admitted: cover keys are no longer disclosed")
         epoch = max([epoch for epoch in keyring.epochs if epoch < self.epoch], default=self.epoch)
         keyring.disclose(epoch)
         return epoch, self._epochs.cover_key(epoch)
 
     def commissioning_batch(self, bucket, round_):
-        """The Batch of a cell of the epoch whose cover key was disclosed; NotAdmitted for any other, or a Refusal."""
+        """The Batch of a cell in the epoch whose cover key was disclosed. NotAdmitted for other epochs, BadRequest for
+        a bucket that does not exist or a round that is not over."""
         self._rounds.require_open()
-        if self._keyring.commissioned != round_ // self.parameters.newest.epoch_rounds:  # NEVER once there was a member
+        if self._keyring.commissioned != round_ // self.parameters.newest.epoch_rounds:  # NEVER after the first member
             raise NotAdmitted("only rounds of the commissioning epoch, before a member is admitted")
         if bucket >= self.parameters.most_buckets or round_ >= self._rounds.sealed_next:
             raise BadRequest("no such bucket, or the round is not over")
@@ -225,25 +229,27 @@ class Relay:
     # -- handshakes
 
     def nonce(self):
-        """16 random bytes for a connection."""
+        """16 random bytes, the nonce of a new connection."""
         return self._handshakes.nonce()
 
     def prepare(self):
-        """Do a part of what handshakes will need, in advance, if something is left to do; whether there was."""
+        """Do one part of the work that handshakes will need, in advance. False if nothing is left to do."""
         return self._handshakes.prepare()
 
     def check_hello(self, hello, nonce):
-        """The access key a hello was made with; BadFrame if none. Cheap: one or two HMACs."""
+        """The access key (32 bytes) that a hello (81 bytes) was made with; BadFrame if it is none of ours. Costs one or
+        two HMACs."""
         return self._handshakes.check_hello(hello, nonce)
 
     def greet(self, hello, nonce, access_key):
-        """Answer a checked hello: (Session, reply of 65 bytes); BadFrame if it is not right."""
+        """Answer a hello that check_hello() accepted: (Session, reply of 65 bytes). BadFrame if the rest is wrong."""
         return self._handshakes.greet(hello, nonce, access_key)
 
     # -- requests
 
     def answer(self, session, frame, out):
-        """Any request but FETCH: its plaintext (255 bytes) in, the answer's over the start of out; or a Refusal."""
+        """Answer any request but FETCH. frame: its plaintext (255 bytes). The answer's plaintext (255 bytes) is written
+        over the start of out. A Refusal is raised, not written."""
         kind, fields = wire.read_request(frame)
         if self._answer_at_any_clock(session, out, kind, fields):
             return
@@ -262,7 +268,7 @@ class Relay:
             raise BadRequest("not answered here")
 
     def _answer_at_any_clock(self, session, out, kind, fields):
-        """Answer what needs no clock; False for what does."""
+        """Answer requests that need no clock. False for any other."""
         if kind == wire.VOID:
             wire.answer_void(out)
         elif kind == wire.STATUS:
@@ -284,8 +290,7 @@ class Relay:
         wire.answer_info(out, flags, parameters.newest, governing, self.open_round, self.first_round, curve.TIER)
 
     def _status(self, out):
-        """Public figures, also of a relay that is not ready; none depends on what is stored, but that some of it was
-        damaged."""
+        """Public figures, also while the relay is not ready. Only the flag DAMAGED depends on what is stored."""
         open_round = wire.NO_ROUND if self.open_round is None else self.open_round
         commissioning = self.epoch is not None and self._keyring.commissioned == self.epoch
         wire.answer_status(
@@ -306,7 +311,7 @@ class Relay:
 
     @property
     def schedule_ending(self):
-        """Whether the newest schedule of epoch keys ends within 30 days, or has ended."""
+        """Whether the schedule of epoch keys of the newest set ends within 30 days or has ended."""
         return self._rounds.seconds_until(self.parameters.newest.end_epoch) <= _NOTICE_SECONDS
 
     def _require_admitted(self, session):
@@ -331,7 +336,7 @@ class Relay:
         wire.answer_auth(out, secret, self._epochs.admission.posts_left(token))
 
     def _operate(self, session, out, signature):
-        """Make the session IT's own: for pushes and code, and for nothing else."""
+        """Make the session the operator's: it can push parameters and code, and do nothing else."""
         newest, handshake_hash = self.parameters.newest, session.channel.handshake_hash
         if handshake_hash is None:
             raise NotAdmitted("not in a resumed session")
@@ -345,26 +350,29 @@ class Relay:
         self._require_admitted(session)
         if bucket >= self.parameters.rule(self.epoch).buckets:
             raise BadRequest("no such bucket")
-        mark = session.mark(bucket, record)
-        if not session.repeats(self.open_round, mark):
+        prefix = session.prefix(bucket, record)
+        if not session.repeats(self.open_round, prefix):
             if self.parameters.rule(self.epoch).constant:
                 self._require_place(session.token)
             self._epochs.admission.reserve(session.token)
             session.token.round = self.open_round  # before anything is programmed
             self._log.append(self.open_round, bucket, record, self._epochs.ciphers[self.epoch])
             self._epochs.admission.charge(session.token)
-            session.remember(mark)
+            session.remember(prefix)
         wire.answer_post(out, self.open_round)
 
     def _require_place(self, token):
-        """Busy unless a constant batch has a place for what this token posts in the open round: it has one for each,
-        and none in the round of a start but the first, as nobody knows who took it before. What is stored is not looked
-        at."""
+        """Busy unless a constant batch has a place for another post of this token in the open round.
+
+        Each token has one place in each round. In the round in which a relay starts it has none, because it is not
+        known whether it was used before the start; the first start of all is the exception. What is stored is not
+        looked at.
+        """
         if token.round == self.open_round or not (self._rounds.served or self._first):
             raise Busy("one record a token and round", self._rounds.seconds_to_next())
 
     def fetch(self, session, frame):
-        """Begin a FETCH: a Delivery. A Refusal otherwise."""
+        """Begin the FETCH in frame (plaintext of 255 bytes): a Delivery. Raises a Refusal if it may not be served."""
         _, (bucket, start, end, proof) = wire.read_request(frame)
         self._rounds.require_open()
         self._require_reader(session, proof)
@@ -385,7 +393,7 @@ class Relay:
             raise NotAdmitted("not by the reading key of the open epoch")
 
     def batch(self, bucket, round_):
-        """The sealed batch of a cell; TooOld if its epoch was dropped meanwhile."""
+        """The Batch of a cell; TooOld if its epoch is no longer kept."""
         return self._epochs.batch(bucket, round_)
 
     def _send_parameters(self, out, chunk):
@@ -399,19 +407,19 @@ class Relay:
     # -- pushed objects
 
     def push(self, session, total, chunk, length, data):
-        """Take one chunk for a session (or what else has operator and pushed_ms); whether the object is complete."""
+        """Take one chunk of a signed object, see Pushes.take(). Whether the object is complete."""
         return self._pushes.take(session, total, chunk, length, data)
 
     def leave(self, session):
-        """Forget what a session was pushing: its connection ended."""
+        """Drop what a session was pushing, as its connection ended."""
         self._pushes.leave(session)
 
     def _stage(self, session, out, step, offset, length, data):
-        """New code: a release, a piece of what it is of, or that it is to be tried."""
+        """Take new code from the operator: a release, a piece of its artifact, or the order to try it."""
         if not session.operator:
             raise NotAdmitted("new code comes from the operator")
         if self.staging is None:
-            raise BadRequest("this relay takes no code in service")
+            raise BadRequest("this relay takes no updates")
         if length > wire.CHUNK_BYTES:
             raise BadRequest("a piece has 240 bytes at most")
         if step == wire.BEGIN:
@@ -426,7 +434,7 @@ class Relay:
 
 
 def _code_version():
-    """VERSION as a number, one byte for each of its three parts."""
+    """VERSION as a number, with one byte for each of its three parts."""
     number = 0
     for part in VERSION.split("."):
         number = number << 8 | int(part)
@@ -434,7 +442,8 @@ def _code_version():
 
 
 class Delivery:
-    """A FETCH under way: next_frame() fills one frame after the other, the last is END."""
+    """A FETCH under way, of the rounds from start up to end. next_frame() fills its frames, of which the last is
+    END."""
 
     def __init__(self, relay, session, bucket, start, end):
         self._relay = relay
@@ -446,7 +455,7 @@ class Delivery:
         self._offset = 0
 
     def next_frame(self, frame):
-        """Fill a CellFrame; False if it was the last. TooOld if the epoch ended meanwhile."""
+        """Fill a CellFrame with the next frame. False if it is the last. TooOld if the round is no longer kept."""
         if self._round >= self._end:
             wire.pack_end(frame.buffer, self._round)
             return False

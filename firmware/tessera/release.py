@@ -1,5 +1,5 @@
-# Releases: what the federation's root key says about a piece of code that relays may run (PROTOCOL §14). The only
-# module that knows their bytes. Staging and starting the code is the device's business, making a release the host's.
+# Releases: statements, signed by the federation's root key, that relays may run a piece of code (PROTOCOL §14). No
+# other module knows their bytes. staging.py takes the code on a board; the host makes releases.
 
 import struct
 
@@ -8,7 +8,8 @@ from .errors import InvalidObject
 from .hashes import tagged
 from .runtime import const
 
-IMAGE = const(1)  # a whole image: what is flashed over a cable
+# Kinds of artifact
+IMAGE = const(1)  # a whole image, which is flashed over a cable
 BUNDLE = const(2)  # the relay's modules, which run in place of the frozen ones (RP2)
 SLOT = const(3)  # an application image for one of two slots (ESP32)
 MAX_BYTES = const(182)
@@ -23,10 +24,12 @@ _TAIL_BYTES = const(76)
 
 
 class Release:
-    """A release over its bytes: federation_id(16), version (int), kind, board (str), bytes, sha256(32) of the artifact,
-    firmware_digest(32) of the core in it, base(8) that a bundle runs on.
+    """A release, read from its bytes.
 
-    Raises InvalidObject for wrong lengths and values out of range. The signature is checked by verify().
+    federation_id: 16 bytes. version: int, see version_number(). kind: IMAGE, BUNDLE or SLOT. board: its name (str).
+    bytes, sha256 (32 bytes): length and hash of the artifact. firmware_digest: 32 bytes, of the core in it. base: the 8
+    bytes that name what a bundle needs to be frozen below it.
+    InvalidObject for wrong lengths and values out of range. The signature is checked by verify() only.
     """
 
     def __init__(self, blob):
@@ -56,13 +59,14 @@ def _check(kind, name, length):
     if kind not in (IMAGE, BUNDLE, SLOT):
         raise InvalidObject("a release of unknown kind {}".format(kind))
     if not 1 <= len(name) <= MAX_BOARD_BYTES or any(not 33 <= letter < 127 for letter in name):
-        raise InvalidObject("a release's board has no name")
+        raise InvalidObject("a release names no board")
     if not length:
-        raise InvalidObject("a release of nothing")
+        raise InvalidObject("a release's artifact is empty")
 
 
 def encode(fields):
-    """(body, message to sign) of a release from a dict of Release's attributes; the release is body ‖ signature."""
+    """(body, message to sign (32 bytes)) of a release, from a dict of the attributes of Release. The release is body ‖
+    signature. InvalidObject for values out of range."""
     name = fields["board"].encode()
     _check(fields["kind"], name, fields["bytes"])
     body = struct.pack(_HEAD, _MAGIC, fields["federation_id"], fields["version"], fields["kind"], len(name)) + name
@@ -71,7 +75,7 @@ def encode(fields):
 
 
 def version_number(text):
-    """The number of a version like "1.2.3": major << 16 | minor << 8 | patch. ValueError if it is none."""
+    """The number of a version like "1.2.3": major << 16 | minor << 8 | patch. ValueError if the text is no version."""
     major, minor, patch = (int(part) for part in text.split("."))
     if not (0 <= major < 0x8000 and 0 <= minor < 256 and 0 <= patch < 256):
         raise ValueError("a version's parts are below 32768, 256 and 256")
@@ -79,5 +83,5 @@ def version_number(text):
 
 
 def version_text(number):
-    """Like "1.2.3"."""
+    """The text of a version's number, like "1.2.3"."""
     return "{}.{}.{}".format(number >> 16, number >> 8 & 255, number & 255)

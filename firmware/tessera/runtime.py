@@ -1,5 +1,5 @@
-# What differs between MicroPython and CPython, and nothing else: const, AES, ticks, durable writes.
-# Every other core module imports these names from here and is then the same on both.
+# What MicroPython and CPython do differently, and nothing else: const, AES, ticks, durable writes. The other modules of
+# the core import these names from here, so their code is the same on both.
 
 import sys
 
@@ -15,21 +15,23 @@ if MICROPYTHON:
     from micropython import const
 
     def sync(file):
-        """Make what was written survive a power cut: on a computer flush() is fsync(), littlefs does it at close()."""
+        """Make what was written to a file survive a power cut. On a computer MicroPython's flush() calls fsync();
+        littlefs syncs when the file is closed."""
         file.flush()
 
     def sync_directory(path):
-        """Make a directory's names survive a power cut. littlefs does so itself, and opens no directories."""
+        """Make new and changed names in a directory survive a power cut. littlefs does so itself."""
         if sys.platform in ("linux", "darwin"):
             try:
                 with open(path, "rb") as directory:
                     directory.flush()
             except OSError as error:
-                if error.errno != _EISDIR:  # littlefs, mounted on a computer
+                if error.errno != _EISDIR:  # littlefs that is mounted on a computer opens no directories
                     raise
 
     def outgoing(buffer):
-        """What a stream may be given of a buffer that will be used again: it copies what it cannot send at once."""
+        """What to give a stream of a buffer that will be used again: the buffer, as MicroPython's streams copy what
+        they cannot send at once."""
         return buffer
 
 else:
@@ -50,10 +52,10 @@ _ZERO_IV = bytes(16)
 
 
 def aes_ecb(key):
-    """AES on single 16-byte blocks; key 16 or 32 bytes. One object encrypts or decrypts, never both."""
+    """AES on single blocks of 16 bytes, key of 16 or 32 bytes. An object either encrypts or decrypts."""
     return _aes(key, 1)
 
 
 def aes_cbc(key, iv=_ZERO_IV):
-    """AES-CBC without padding; the chain runs on from one call to the next."""
+    """AES-CBC without padding, key of 16 or 32 bytes. The chain runs on from one call to the next."""
     return _aes(key, 2, iv)

@@ -1,4 +1,5 @@
-# What CPython lacks of MicroPython, for runtime.py; not on boards, where each byte of code takes room from an update.
+# For runtime.py: what MicroPython has and CPython lacks. It is a module of its own so that boards, which have little
+# room for code, need not carry it.
 
 import asyncio
 import sys
@@ -10,36 +11,38 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 
 def const(value):
+    """The value. On MicroPython the compiler puts the value in place of the name."""
     return value
 
 
 def collect():
-    """Collect garbage now and not at a moment of the allocator's choice; CPython counts references instead."""
+    """Nothing: CPython counts references. On MicroPython it collects garbage now, not when the allocator chooses to."""
 
 
 def ticks_ms():
-    """Milliseconds of a clock that never steps; compare with ticks_diff only."""
+    """Milliseconds of a clock that never jumps. Compare two of them with ticks_diff() only."""
     return time.monotonic_ns() // 1_000_000
 
 
 async def sleep_ms(milliseconds):
-    """Until so many milliseconds of ticks_ms() have begun: when that is depends on the tick of the call alone, and not
-    on what work took since it began."""
+    """Sleep until so many milliseconds of ticks_ms() have begun. The end depends only on the tick in which it was
+    called, and not on how much of that tick had passed, which would tell how long work took."""
     await asyncio.sleep(milliseconds / 1000 - time.monotonic_ns() % 1_000_000 / 1e9)
 
 
 def ticks_diff(later, earlier):
+    """later - earlier, in milliseconds. MicroPython's ticks wrap, so it has a function for this."""
     return later - earlier
 
 
 def sync(file):
-    """Make what was written survive a power cut."""
+    """Make what was written to a file survive a power cut."""
     file.flush()
     fsync(file.fileno())
 
 
 def sync_directory(path):
-    """Make a directory's names survive a power cut. Windows does so itself, and opens no directories."""
+    """Make new and changed names in a directory survive a power cut. Windows does so itself."""
     if sys.platform != "win32":
         directory = open_descriptor(path, O_RDONLY)
         try:
@@ -49,12 +52,13 @@ def sync_directory(path):
 
 
 def outgoing(buffer):
-    """What a stream may be given of a buffer that will be used again: a copy, as it keeps a reference."""
+    """What to give a stream of a buffer that will be used again: a copy, as asyncio's streams keep a reference."""
     return bytes(buffer)
 
 
 class aes:
-    """cryptolib.aes over the library `cryptography`: state runs on from call to call, as on MicroPython."""
+    """MicroPython's cryptolib.aes, over the library `cryptography`. The chain runs on from call to call. mode: 1 is
+    ECB, 2 is CBC."""
 
     def __init__(self, key, mode, iv=None):
         chaining = modes.CBC(bytes(iv)) if mode == 2 else modes.ECB()

@@ -1,5 +1,5 @@
-# Known answers of everything the relay's promises rest on, asked at each start before it serves: a build, a processor
-# or a flash that computes wrongly is found before a member trusts it. The generator's own test is drbg.py's.
+# Known-answer tests of all cryptography, run at each start before the relay serves. They find a build, a processor or a
+# flash that computes wrongly before a member trusts it. The test of the random generator is in drbg.py.
 
 from binascii import unhexlify
 
@@ -15,7 +15,7 @@ _BLOCK = unhexlify("00112233445566778899aabbccddeeff")
 
 
 def run():
-    """Raise a Fault that names the part which gives a wrong answer, if there is one. 0.4 s on an RP2040."""
+    """Raise a Fault that names the part with a wrong answer, if there is one. Takes 0.4 s on an RP2040."""
     for name, right in _CHECKS:
         if not right():
             raise Fault("the self-test of {} fails: do not use this board with this firmware".format(name))
@@ -48,7 +48,7 @@ def _aes():
 
 
 def _aead():
-    """tests/vectors/aead.json, by another implementation; what was altered does not open."""
+    """tests/vectors/aead.json, made by another implementation; an altered frame does not open."""
     key = unhexlify("2c31b32bb9cac4a703eb2615d5635ec63e8a49b9bf7cdecf68de51606a112141")
     plaintext, aad = unhexlify("b152feeca717d4c21a4b2974a722d7"), unhexlify("")
     answer = unhexlify("81d54acfe125354faadf366910c938a5e0f42606f0023f25b8e030bddf3bc673")

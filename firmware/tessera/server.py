@@ -1,6 +1,8 @@
-# Sockets, delays and ticks around a Relay: who is let in, when an answer leaves. What it says is the relay's business.
+# Sockets and time around a Relay: which connections are let in, and when each answer leaves. What the answers say is
+# relay.py's business.
 #
-# Garbage is collected once a request, before its answer is due: wherever the allocator would do it, it would show.
+# Garbage is collected once for each request, before its answer is due. If the allocator chose the moment, it would show
+# in the time of an answer.
 
 import asyncio
 
@@ -10,21 +12,22 @@ from .channel import HELLO_BYTES
 from .errors import BadFrame, Busy, Fault, Refusal
 from .runtime import collect, const, outgoing, sleep_ms, ticks_diff, ticks_ms
 
-_IDLE_MS = const(10_000)
-_STUCK_MS = const(30_000)  # a connection that is still there was cancelled in vain
-_SWEEP_MS = const(500)
+_IDLE_MS = const(10_000)  # after which a connection is ended
+_STUCK_MS = const(30_000)  # after which a connection that is still there could not be ended
+_SWEEP_MS = const(500)  # between two looks for idle connections
 _LONGEST_SLEEP_MS = const(250)
-_LATER_SECONDS = const(5)  # who found no place may try again
-_READER_MS = const(30_000)  # how long a session that only reads has its place, while half of the places are such
+_LATER_SECONDS = const(5)  # after which a client that found no place may try again
+_READER_MS = const(30_000)  # for which a session that only reads keeps its place when half of the places are taken so
 
-SEAL, SERVE = const(0), const(1)  # what is alive
+SEAL, SERVE = const(0), const(1)  # arguments of alive(): the seal task turns, answers can leave
 
 
 class Timing:
-    """When answers leave, in milliseconds; none of it may depend on what is stored.
+    """When answers leave, in milliseconds. Nothing of this may depend on what is stored.
 
-    ack_ms: small answers after the request's arrival. lead_ms: first frame of a FETCH; tick_ms: the frames after it.
-    window_ms: the silence after a seal, for erases. slot_ms: how long a session has its place whoever else comes.
+    ack_ms: from the arrival of a request to a small answer. lead_ms: from a FETCH to its first frame. tick_ms: from one
+    frame to the next. window_ms: the silence after a seal, for erases. slot_ms: for which a session keeps its place
+    when others want it.
     """
 
     def __init__(self, ack_ms=20, lead_ms=30, tick_ms=4, window_ms=60, slot_ms=120_000):
@@ -36,8 +39,8 @@ class Timing:
 
 
 class _NoPlace(Busy):
-    """No place for another session or reader. It is told and its connection ends: who waits has no place that posts
-    need."""
+    """There is no place for another session or reader. The client is told, and the connection ends, so that it takes no
+    place from posts while it waits."""
 
 
 class _Connection:
@@ -46,9 +49,9 @@ class _Connection:
         self.writer = writer
         self.task = asyncio.current_task()
         self.session = None
-        self.began_ms = 0  # the session
-        self.reads = False  # it fetched
-        self.surplus = False  # it has a session only to be told that there is no place
+        self.began_ms = 0  # ticks at which its session began
+        self.reads = False  # whether it fetched
+        self.surplus = False  # whether it has a session only to be told that there is no place
         self.ending = False
         self.cells = None
         self.out = None
@@ -80,10 +83,11 @@ class _Connection:
 
 
 class Server:
-    """A started Relay on TCP. timing, sessions: other ones than the relay's machine has.
+    """A Relay on TCP. timing, sessions: in place of those of the relay's machine.
 
-    observe() is called after every answer and seal, for measurements; alive(SEAL) and alive(SERVE) a few times a second
-    while the seal task turns and while answers can leave, for a watchdog; heard() whenever a peer said something.
+    observe() is called after every answer and seal, for measurements. alive(SEAL) and alive(SERVE) are called a few
+    times a second while rounds turn and while answers can leave, for a watchdog. heard() is called whenever a client
+    sent something. turned_away: how many clients were told that there is no place.
     """
 
     def __init__(self, relay, timing=None, sessions=None, observe=None, alive=None, heard=None):
@@ -95,17 +99,16 @@ class Server:
         self._alive = alive or (lambda who: None)
         self._heard = heard or (lambda: None)
         self._connections = []
-        self._deliveries = 0
-        self.turned_away = 0  # who was told that there is no place
-        self._gate = asyncio.Event()  # closed in the window after a seal
+        self._deliveries = 0  # under way
+        self.turned_away = 0
+        self._gate = asyncio.Event()  # answers leave while it is set, so not in the window after a seal
         self._handshake = asyncio.Lock()
 
     async def run(self, host, port, ready=None, begin=None, listen=None):
-        """Serve until cancelled, or until the relay faults (the Fault is raised).
+        """Serve until cancelled, or until the relay has a fault, which is raised. OSError if the port is not free.
 
-        listen() has connections served instead of start_server. begin() is called when the port is this program's: a
-        relay that was not started is started there, so that nothing was written if another program has the port.
-        ready() is called once it serves.
+        listen(callback, host, port): in place of asyncio.start_server. begin() is called when the port is taken; it can
+        start the relay, so that nothing is written if another program has the port. ready() is called once it serves.
         """
         server = await (listen or asyncio.start_server)(self._connected, host, port)
         sweeper = None
@@ -143,7 +146,7 @@ class Server:
             while self._relay.prepare():
                 await asyncio.sleep(0)
         except MemoryError:
-            pass  # it is done when it is needed, or next time
+            pass  # it is tried again after the next pause, or done when it is needed
 
     def _turn(self):
         turned = self._relay.turn()
@@ -160,14 +163,14 @@ class Server:
     async def _sweep(self):
         while True:
             await sleep_ms(_SWEEP_MS)
-            await self._gate.wait()  # as every answer does
+            await self._gate.wait()  # so that alive(SERVE) shows whether answers can leave
             if self._end_idle():
                 self._alive(SERVE)
 
     def _end_idle(self):
-        """End connections that have been idle too long, reading or writing; False if one does not end.
+        """End connections that have been idle too long, reading or writing. False if one does not end.
 
-        Not in _sweep(), whose local names would keep the buffers of the last connection for as long as none comes.
+        This is not done in _sweep(), whose local names would keep the last connection's buffers in the heap.
         """
         now = ticks_ms()
         longest = 0
@@ -191,7 +194,7 @@ class Server:
         except _NoPlace:
             self.turned_away += 1
         except (BadFrame, OSError, EOFError, MemoryError, asyncio.CancelledError):
-            pass  # the peer is told nothing but the end
+            pass  # the connection ends, and the client is told nothing else
         finally:
             self._connections.remove(connection)
             if connection.session is not None:
@@ -212,19 +215,19 @@ class Server:
         hello = await connection.receive(HELLO_BYTES)
         self._heard()
         access_key = self._relay.check_hello(hello, nonce)
-        self._check_room(connection)  # before the queue for the handshake, and after it
+        self._check_room(connection)  # here so that no client waits in vain; and again when it is its turn
         async with self._handshake:
             await self._let_deliveries_go_first()
-            await self._take_slot(connection)
+            await self._take_place(connection)
             connection.session, reply = self._relay.greet(hello, nonce, access_key)
             connection.began_ms = ticks_ms()
-            await asyncio.sleep(0)  # whoever else waits has a turn before the next one's curve work
+            await asyncio.sleep(0)  # others that wait have a turn before the next curve work
         await connection.send(reply)
         collect()
 
     def _check_room(self, connection):
-        """BadFrame if every slot is taken by a session that keeps it, and there is none to tell that in either; the
-        session that loses its slot, None if one is free."""
+        """The connection that loses its place to this one, None if a place is free or this one becomes a surplus one.
+        BadFrame if all sessions keep their places and there are too many surplus ones already."""
         connection.surplus = False
         if len(self._connections) <= self._most_sessions:
             return None
@@ -232,7 +235,7 @@ class Server:
         surplus = len([one for one in sessions if one.surplus])
         if len(sessions) - surplus < self._most_sessions:
             return None
-        # The oldest, whatever it does: that a session only sends VOID must not show in how it ends (PROTOCOL §4).
+        # The oldest session, whatever it sent: its end must not show whether it only sent VOID (PROTOCOL §4).
         now = ticks_ms()
         oldest = max(sessions, key=lambda connection: ticks_diff(now, connection.began_ms))
         if ticks_diff(now, oldest.began_ms) < self._timing.slot_ms:
@@ -242,7 +245,7 @@ class Server:
             return None
         return oldest
 
-    async def _take_slot(self, connection):
+    async def _take_place(self, connection):
         oldest = self._check_room(connection)
         if oldest is not None:
             await self._end(oldest)
@@ -253,8 +256,8 @@ class Server:
             await sleep_ms(1)
 
     async def _take_readers_place(self, connection):
-        """Let a connection fetch: if it has no token it is a reader, of which there are only half as many as places, so
-        that posts find one. _NoPlace if all of them keep theirs."""
+        """Let a connection fetch. Without a token it is a reader, and readers take at most half of the places, so that
+        posts find one. _NoPlace if all readers keep their places."""
         if connection.session.token is None and not connection.reads:
             now = ticks_ms()
             readers = [one for one in self._connections if one.reads and one.session.token is None]
@@ -262,12 +265,12 @@ class Server:
                 oldest = max(readers, key=lambda reader: ticks_diff(now, reader.began_ms))
                 if ticks_diff(now, oldest.began_ms) < _READER_MS:
                     raise _NoPlace("others read", _LATER_SECONDS)
-                connection.reads = True  # others that come meanwhile see it
+                connection.reads = True  # before it waits, so that others count it
                 await self._end(oldest)
         connection.reads = True
 
     def _take_operators_place(self, connection):
-        """There is one operator, and the newer one is it."""
+        """End the operator's earlier session, as there is one at a time."""
         for other in self._connections:
             if other is not connection and other.session is not None and other.session.operator:
                 other.end()
@@ -302,9 +305,10 @@ class Server:
         except Exception as error:
             refusal = _refusal(error)
             wire.answer_error(out, refusal)
-        commit = self._machine.commits and self._machine.commits.next()  # also of what stores nothing: it takes as long
+        # Requests that store nothing wait for a commit, too, and for the same moment: both a commit's time and the time
+        # of the collector, which grows with what is remembered of posts, would show otherwise.
+        commit = self._machine.commits and self._machine.commits.next()
         collect()
-        # Not only what stores: how long the collector takes grows with all that is remembered of posts.
         await _sleep_until(arrived, self._timing.ack_ms)
         if commit:
             late = not commit.over
@@ -359,8 +363,8 @@ class Server:
             raise refusal
 
     async def _leave(self, start, due, step):
-        """Wait for `due` ms after start, or if that is over until the first whole step (ms) after it; when it was
-        due."""
+        """Wait until `due` ms after start (ticks); if that is over, until the first whole multiple of `step` ms after
+        it. Returns when it was due, in ms after start."""
         late = ticks_diff(ticks_ms(), start) - due
         if late > 0:
             due += (late + step - 1) // step * step
@@ -370,7 +374,8 @@ class Server:
 
 
 def _refusal(error):
-    """What a peer is told of an error in the relay: storage that fails is a FAULT, a full heap passes."""
+    """The Refusal that a client is told for an exception: FAULT for failing storage, BUSY for a full heap. Other
+    exceptions are raised."""
     if isinstance(error, Refusal):
         return error
     if isinstance(error, OSError):
@@ -381,7 +386,7 @@ def _refusal(error):
 
 
 async def _sleep_until(start, milliseconds):
-    """Until so many milliseconds after start (ticks)."""
+    """Wait until so many milliseconds after start (ticks)."""
     left = milliseconds - ticks_diff(ticks_ms(), start)
     if left > 0:
         await sleep_ms(left)

@@ -1,8 +1,8 @@
-# New code beside the running one (PROTOCOL §14): takes a release, then its artifact piece by piece, and hands it over
-# to be tried. Where it is written and how it is started is the board's (places); that IT alone sends it is relay.py's.
+# Takes new code while the relay serves (PROTOCOL §14): a release, then its artifact piece by piece, and starts a trial.
+# Where code is written and how it is started is the board's business (places); relay.py lets only the operator send it.
 #
-# Nothing touches the flash before the release's signature was verified. Sectors are erased in the window after a seal,
-# like all others; what is programmed between is a page at a time, like a post. So is what confirms code on trial.
+# The flash is not touched before the release's signature was verified. Sectors are erased in the window after a seal,
+# as for records, and pieces are programmed page by page, like posts. Code on trial is confirmed in a window, too.
 
 from . import nor
 from .errors import BadRequest, Busy, Fault, InvalidObject
@@ -10,17 +10,18 @@ from .nor import BLANK_PAGE, PAGE_BYTES, SECTOR_BYTES
 from .release import Release
 from .runtime import const
 
-WAIT, SEND, STAGED, ACTIVATED = const(0), const(1), const(2), const(3)  # states, as in answers
+WAIT, SEND, STAGED, ACTIVATED = const(0), const(1), const(2), const(3)  # states, as in answers to STAGE
 
-_TRIAL_SECONDS = const(900)  # to start, find the network and its clock; two rounds more to serve one
+_TRIAL_SECONDS = const(900)  # to start and to find network and clock; two rounds are added, to serve one
 
 
 class Staging:
-    """One release at a time, on its way into the idle place of a board.
+    """Takes one release at a time into the idle one of a board's two places for code.
 
-    places: kind, board, base and version of what runs; on_trial; idle, a block device or None, and the sectors of it
-    that a window may erase (window_erases); digest(length) of what is in it; activate(release, seconds); confirm();
-    restart(). parameters: a ParameterStore. self_test() -> bool.
+    parameters: the ParameterStore. self_test() -> bool. places: the board's (slots.Slots or device.ota.OtaSlots), with
+    kind, board, base and version of the running code; on_trial, whether it is on trial; idle, the block device of the
+    idle place or None; window_erases, how many of its sectors a window may erase; digest(length) of its first bytes;
+    activate(release, seconds), confirm() and restart().
     """
 
     def __init__(self, places, parameters, self_test=lambda: True):
@@ -28,17 +29,17 @@ class Staging:
         self._parameters = parameters
         self._self_test = self_test
         self._release = None
-        self._at = 0  # bytes of it that were taken
+        self._at = 0  # bytes of the artifact that were taken
         self._staged = False
-        self._due = False  # activated at the next seal
+        self._due = False  # whether it is to be activated at the next seal
         self._owner = None  # the session whose pieces are taken
         self._page = bytearray(PAGE_BYTES)
-        self._dirty = self._look()
+        self._dirty = self._look()  # sectors that must be erased before pieces are taken
 
     # -- taking it
 
     def state(self):
-        """(WAIT, SEND, STAGED or ACTIVATED; offset of the first byte that is missing)."""
+        """(WAIT, SEND, STAGED or ACTIVATED; the offset of the first byte that is missing)."""
         if self._due:
             return ACTIVATED, self._at
         if self._staged:
@@ -46,8 +47,8 @@ class Staging:
         return WAIT if self._dirty else SEND, self._at
 
     def begin(self, blob, session):
-        """Take a release (bytes) from a session, or go on with the one under way; its pieces are the session's from now
-        on: state(). BadRequest for one that may not be staged."""
+        """Take a release (bytes) from a session, or go on with the same release. From now on pieces are taken from this
+        session only. Returns state(). BadRequest if this board may not run the release, Busy during a trial."""
         if self._release is None or bytes(blob) != self._release.blob:
             if self.places.idle is None or self._due:
                 raise Busy("new code is about to be tried", self._parameters.newest.round_seconds)
@@ -58,15 +59,15 @@ class Staging:
         return self.state()
 
     def _acceptable(self, blob):
-        """The release, if this board may run what it is of; what is cheap to check comes first."""
+        """The Release, if this board may run its artifact; BadRequest otherwise. Cheap checks come first."""
         try:
             release = Release(blob)
             parameters = self._parameters.newest
             for right, problem in (
-                (release.federation_id == parameters.federation_id, "it is another federation's"),
+                (release.federation_id == parameters.federation_id, "it is for another federation"),
                 (release.board == self.places.board, "it is for another board"),
-                (release.kind == self.places.kind, "it is of another kind than this board takes in service"),
-                (release.version > self.places.version, "it is not newer than what runs"),
+                (release.kind == self.places.kind, "its kind is no update here: flash it"),
+                (release.version > self.places.version, "it is not newer than the running code"),
                 (release.base == self.places.base, "it needs another base: flash the whole image"),
                 (release.bytes <= nor.sectors(self.places.idle) * SECTOR_BYTES, "it is too large"),
             ):
@@ -78,14 +79,17 @@ class Staging:
         return release
 
     def put(self, offset, data, session):
-        """Take the artifact's bytes from offset on, of the session that began; state(). What was taken before is not
-        taken again."""
+        """Take a piece of the artifact, at an offset, from the session that began. Returns state().
+
+        A piece that was taken before is ignored. BadRequest for another session or a gap, Fault if the flash does not
+        keep what is written.
+        """
         if self._release is None or self._owner is not session:
-            raise BadRequest("begin with the release")
+            raise BadRequest("send the release first")
         if offset + len(data) <= self._at or self._dirty:
             return self.state()
         if offset != self._at or offset + len(data) > self._release.bytes:
-            raise BadRequest("the pieces come in order and end with the artifact")
+            raise BadRequest("pieces come in order, up to the artifact's end")
         self._take(data)
         return self.state()
 
@@ -103,7 +107,7 @@ class Staging:
             self._finish()
 
     def _program(self, start, length):
-        """Program the page at `start`, of which so many bytes are meant, and read it back."""
+        """Program the first `length` bytes of _page at the offset `start`, and read them back."""
         self._page[length:] = BLANK_PAGE[length:]
         device = self.places.idle
         block, offset = start // SECTOR_BYTES, start % SECTOR_BYTES
@@ -112,16 +116,16 @@ class Staging:
         device.readblocks(block, back, offset)
         if back != self._page:
             self._forget()
-            raise Fault("the flash for new code does not keep what is written")
+            raise Fault("the flash for new code does not keep data: replace the board")
 
     def _finish(self):
         if self.places.digest(self._release.bytes) != self._release.sha256:
             self._forget()
-            raise BadRequest("these bytes are not those the release is of")
+            raise BadRequest("these bytes are not the release's artifact")
         self._staged = True
 
     def _forget(self):
-        """Give up what is under way: its sectors are erased in the windows to come."""
+        """Give up the release. The sectors that were written are erased in the next windows."""
         if self._release is not None:
             self._release = self._owner = None
             self._dirty = self._look()
@@ -130,19 +134,23 @@ class Staging:
     # -- trying it
 
     def activate(self):
-        """Have the staged code tried: durable at the next seal, then the board restarts. BadRequest without any."""
+        """Order a trial of the staged code: at the next seal it becomes durable and the board restarts. BadRequest if
+        no code is staged."""
         if not self._staged:
             raise BadRequest("nothing is staged")
         self._due = True
         return self.state()
 
     def activate_now(self):
-        """The same at once, for who has the cable and restarts the board."""
+        """Order the trial durably at once. For an operator at the cable, who restarts the board."""
         self.activate()
         self.places.activate(self._release, _TRIAL_SECONDS + 2 * self._parameters.newest.round_seconds)
 
     def window(self, rounds_served):
-        """What may take flash operations of another length than a post's. rounds_served: since the start."""
+        """Do the flash operations that take another time than a post, in the window after a seal.
+
+        Confirm code on trial, start an ordered trial, or erase sectors. rounds_served: since the start.
+        """
         if self.places.on_trial:
             if rounds_served and self._self_test():
                 self.places.confirm()
@@ -154,20 +162,20 @@ class Staging:
             self.erase(self.places.window_erases)
 
     def erase(self, most):
-        """Erase up to so many of the sectors that were written to before."""
+        """Erase up to `most` of the sectors that are not blank. Fault if one does not become blank."""
         device = self.places.idle
         for sector in self._dirty[:most]:
             nor.erase(device, sector)
             if not nor.is_blank(device, sector):
-                raise Fault("the flash for new code cannot be erased")
+                raise Fault("the flash for new code cannot be erased: replace the board")
         del self._dirty[:most]
 
     def erase_all(self):
-        """For who need not wait for windows."""
+        """Erase all of them, when no round is open whose answers could be late."""
         self.erase(len(self._dirty))
 
     def _look(self):
-        """The sectors of the idle place that are not blank; none if there is no idle place."""
+        """The sectors of the idle place that are not blank; an empty list if there is no idle place."""
         device = self.places.idle
         if device is None:
             return []

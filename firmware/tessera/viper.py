@@ -1,5 +1,5 @@
-# The functions of native.py as native code, for every processor that MicroPython has an emitter for. Whoever needs them
-# imports native.py, which says what each does.
+# Functions of native.py as native code, for every processor for which MicroPython has an emitter. native.py describes
+# them and chooses; import them from there.
 
 import micropython
 
@@ -7,7 +7,7 @@ import micropython
 @micropython.viper
 def plan(pages: ptr32, real: int, count: int, ring_pages: int, reads: ptr32, entries: ptr32):
     for place in range(count):
-        is_real = (place - real) >> 31  # all ones or none
+        is_real = (place - real) >> 31  # all ones or 0
         page = pages[place & is_real] & is_real
         other = ~is_real
         reads[place] = page | (place % ring_pages) & other
@@ -82,7 +82,7 @@ def count_not_above(thresholds: ptr8, count: int, draw: ptr8) -> int:
     found = 0
     at = 0
     for _ in range(count):
-        borrow = 0  # of draw - threshold, byte by byte from the last: 1 if the threshold is above
+        borrow = 0  # of draw - threshold, byte by byte from the last one; 1 in the end if the threshold is larger
         for byte in range(8):
             borrow = (draw[7 - byte] - thresholds[at + 7 - byte] - borrow) >> 8 & 1
         found += 1 - borrow

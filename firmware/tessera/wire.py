@@ -1,5 +1,5 @@
-# Frames: the only module that packs or unpacks one (PROTOCOL §5). Both sides' halves are here.
-# Encryption is the channel's business, what a request means the relay's.
+# Frames (PROTOCOL §5): no other module packs or unpacks one. Both the client's and the relay's half are here.
+# Encryption is channel.py's business, what a request means relay.py's.
 
 import struct
 
@@ -10,17 +10,17 @@ PORT = const(8100)
 INFO_VERSION = const(2)
 STATUS_VERSION = const(1)
 
-SMALL_BYTES = const(255)  # plaintext of client frames and small answers
-CELL_BYTES = const(1023)  # plaintext of answers to FETCH
-SEAL_BYTES = const(17)  # one byte of padding and a tag of 16
-CLIENT_FRAME_BYTES = const(272)
-CELL_FRAME_BYTES = const(1040)
+SMALL_BYTES = const(255)  # plaintext of a request and of a small answer
+CELL_BYTES = const(1023)  # plaintext of an answer to FETCH
+SEAL_BYTES = const(17)  # one byte of padding and a tag of 16 bytes
+CLIENT_FRAME_BYTES = const(272)  # SMALL_BYTES, sealed
+CELL_FRAME_BYTES = const(1040)  # CELL_BYTES, sealed
 
 RECORD_BYTES = const(240)
 CELL_HEADER_BYTES = const(63)
 RECORDS_PER_FRAME = const(4)
-FETCH_ROUNDS = const(16)
-CHUNK_BYTES = const(240)
+FETCH_ROUNDS = const(16)  # at most in one FETCH
+CHUNK_BYTES = const(240)  # of an object in PARAMS, PUSH and STAGE
 
 # Requests
 VOID = const(0)
@@ -53,13 +53,13 @@ BEGIN = const(0)
 PUT = const(1)
 ACTIVATE = const(2)
 
-# Flags of an answer to STATUS; the first is INFO's, too
-PROVISIONAL = const(1)  # nothing rests on the clock yet
-COMMISSIONING = const(2)  # the cover key of the open epoch was disclosed: AUTH waits
-ON_TRIAL = const(4)  # the running code is
+# Flags in an answer to STATUS; an answer to INFO has the first
+PROVISIONAL = const(1)  # nothing has borne out the clock yet
+COMMISSIONING = const(2)  # the cover key of the open epoch was disclosed, so AUTH has to wait for the next
+ON_TRIAL = const(4)  # the running code is on trial
 ENDING = const(8)  # the schedule of epoch keys ends within 30 days, or has ended
-DAMAGED = const(16)  # a record of a kept round cannot be read any more
-NO_ROUND = const(0xFFFFFFFF)  # open round of a relay without a clock
+DAMAGED = const(16)  # a record of a kept round can no longer be read
+NO_ROUND = const(0xFFFFFFFF)  # the open round of a relay that has no clock
 
 CODES = (
     (1, "BAD_FRAME", errors.BadFrame),
@@ -80,7 +80,7 @@ def _frame(kind, layout="", *fields):
     return frame
 
 
-# -- requests, client side: each gives 255 bytes of plaintext
+# -- requests, client side: each function returns the plaintext of a frame, 255 bytes
 
 
 def void():
@@ -92,17 +92,17 @@ def info():
 
 
 def auth(epoch, key, signature, proof):
-    """key 32 bytes, signature and proof 64 each."""
+    """key: the token's, 32 bytes. signature: the issuer's, and proof: the key's, 64 bytes each."""
     return _frame(AUTH, "I32s64s64s", epoch, bytes(key), bytes(signature), bytes(proof))
 
 
 def post(bucket, record):
-    """record of 240 bytes."""
+    """record: 240 bytes."""
     return _frame(POST, "H240s", bucket, bytes(record))
 
 
 def fetch(bucket, start, end, proof):
-    """Rounds start ≤ r < end, at most 16. proof: admission.read_proof()'s 16 bytes."""
+    """Asks for the rounds start ≤ r < end, at most 16. proof: 16 bytes from admission.read_proof()."""
     return _frame(FETCH, "HII16s", bucket, start, end, bytes(proof))
 
 
@@ -119,12 +119,12 @@ def status():
 
 
 def push(total, chunk, data):
-    """data: up to 240 bytes of the object of total bytes, at 240·chunk."""
+    """data: up to 240 bytes of an object of `total` bytes, those from byte 240 · chunk on."""
     return _frame(PUSH, "HHB240s", total, chunk, len(data), bytes(data))
 
 
 def stage(step, offset=0, data=b""):
-    """BEGIN with a release, PUT with up to 240 bytes of its artifact from offset on, or ACTIVATE."""
+    """step: BEGIN with a release as data, PUT with up to 240 bytes of its artifact from offset on, or ACTIVATE."""
     return _frame(STAGE, "BIB240s", step, offset, len(data), bytes(data))
 
 
@@ -145,7 +145,10 @@ _LAYOUTS = {
 
 
 def read_request(frame):
-    """(type, fields in PROTOCOL order); a POST's record stays in frame[3:243]. BadFrame for an unknown type."""
+    """(type, fields in PROTOCOL's order) of a request's plaintext. BadFrame for an unknown type.
+
+    The record of a POST is not among the fields, see posted_record().
+    """
     layout = _LAYOUTS.get(frame[0])
     if layout is None:
         raise errors.BadFrame("unknown request")
@@ -153,12 +156,12 @@ def read_request(frame):
 
 
 def posted_record(frame):
-    """A view of the record in a POST frame."""
+    """A view of the record (240 bytes) in the plaintext of a POST."""
     return memoryview(frame)[3 : 3 + RECORD_BYTES]
 
 
-# -- answers, relay side. Each writes over a buffer whose first bytes are the plaintext and says nothing else. Packing
-# an empty string fills with zeros, so that none have to stand in a board's heap to be copied from.
+# -- answers, relay side: each function writes the plaintext over the first bytes of a buffer. Packing an empty string
+# fills with zeros, so that the heap of a board need not hold zeros to copy.
 
 
 def _answer(buffer, kind, layout=">", *fields):
@@ -172,7 +175,7 @@ def answer_void(buffer):
 
 
 def answer_info(buffer, flags, newest, governing, open_round, first_round, tier):
-    """newest, governing: what has serial and digest, of the newest set and of the one that governs the open epoch."""
+    """newest, governing: have serial and digest, of the newest set and of the one that governs the open epoch."""
     name = tier.encode()
     sets = newest.serial, newest.digest, governing.serial, governing.digest
     fields = (INFO_VERSION, flags) + sets + (open_round, first_round, len(name), name)
@@ -180,7 +183,7 @@ def answer_info(buffer, flags, newest, governing, open_round, first_round, tier)
 
 
 def answer_status(buffer, code, firmware_digest, uptime_s, boots, serial, open_round, flags, board):
-    """code is the program's version, u8 patch in the lowest byte; board a name (str)."""
+    """code: the program's version as a number, with patch in the lowest byte. board: its name (str)."""
     name = board.encode()
     fields = (STATUS_VERSION, code, firmware_digest, uptime_s, boots, serial, open_round, flags, len(name), name)
     _answer(buffer, STATUS_ANSWER, ">BI32sIIIIBB{}s".format(len(name)), *fields)
@@ -211,27 +214,27 @@ def answer_stage(buffer, state, offset, wait_seconds):
 
 
 def refusal_name(kind):
-    """What PROTOCOL §5 calls a class of refusals, like NOT_ADMITTED; None for one that no frame is of."""
+    """The name in PROTOCOL §5 of a class of refusals, like NOT_ADMITTED; None for a class that has no frame."""
     for _, name, known in CODES:
         if issubclass(kind, known):
             return name
 
 
 def answer_error(buffer, error):
-    """The frame for a Refusal."""
+    """Write the error frame for a Refusal (255 bytes)."""
     for code, _, kind in CODES:
         if isinstance(error, kind):
             _answer(buffer, ERROR, ">BI", code, error.retry_after)
 
 
 def answer_fetch_error(buffer, error):
-    """The same as an answer to FETCH, 1023 bytes."""
+    """Write the error frame for a Refusal as an answer to FETCH (1023 bytes)."""
     struct.pack_into("1023s", buffer, 0, b"")
     answer_error(buffer, error)
 
 
 def pack_cell(buffer, round_, count, offset, records):
-    """All of a CELL frame but its records, which are in place already. Allocates nothing."""
+    """Write all of a CELL frame but its records, which are in place already. Allocates nothing."""
     struct.pack_into(">BIHHB53s", buffer, 0, CELL, round_, count, offset, records, b"")
     while records < RECORDS_PER_FRAME:
         struct.pack_into("240s", buffer, CELL_HEADER_BYTES + records * RECORD_BYTES, b"")
@@ -255,7 +258,8 @@ _SMALL_ANSWERS = {
 
 
 def read_answer(plaintext):
-    """(type, fields in PROTOCOL order) of a small answer; Refused for an error frame, BadFrame for an unknown type."""
+    """(type, fields in PROTOCOL's order) of a small answer's plaintext. Refused for an error frame, BadFrame for an
+    unknown type."""
     kind = plaintext[0]
     if kind == ERROR:
         raise _refused(plaintext)
@@ -282,7 +286,8 @@ def _name(plaintext, at, length):
 
 
 def read_cell(plaintext):
-    """(CELL, round, count, offset, [records]) or (END, next) of an answer to FETCH; Refused for an error frame."""
+    """(CELL, round, count, offset, [records]) or (END, next round) of an answer to FETCH (plaintext of 1023 bytes).
+    Refused for an error frame, BadFrame for an unknown type."""
     kind = plaintext[0]
     if kind == ERROR:
         raise _refused(plaintext)

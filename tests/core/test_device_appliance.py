@@ -265,7 +265,7 @@ def test_starts_in_a_row_wait_longer_and_longer_and_one_that_settles_ends_that()
         start.begin()
         waits.append(start.wait_seconds)
     assert waits[:6] == [0, 0, 0, 2, 4, 8] and waits[-1] == 1024 - 512
-    start.settle()
+    start.prove()
     start = starts.Starts(directory)
     start.begin()
     assert start.wait_seconds == 0 and start.retry_seconds == 15

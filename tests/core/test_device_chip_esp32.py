@@ -106,7 +106,7 @@ def test_what_was_measured_to_be_too_little_is_not_said_to_bear_it():
 def test_memory_that_bears_no_relay_is_a_fault_that_says_how_much_is_lacking():
     chip = _chip()
     error = raises(Error, chip.borne, 52 * 1024 - 1, 4)
-    assert "53247 bytes are left, 53248 are needed" in str(error)
+    assert "53247 bytes free, 53248 needed" in str(error)
 
 
 def test_what_is_left_is_counted_when_the_relay_stands():

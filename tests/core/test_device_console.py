@@ -151,7 +151,7 @@ async def test_the_clock_is_set_by_the_first_time_and_corrected_within_bounds():
     office.boot(clock_known=False)
     appliance = _Appliance(office)
     early = await _refusal(appliance, b"clock %d" % (office.unix_ms - 3_600_000))
-    assert early.startswith("!clock BAD_REQUEST this time is over") and not office.relay.clock.known
+    assert early.startswith("!clock BAD_REQUEST impossible time") and not office.relay.clock.known
     _, figures = await _ask(appliance, b"clock %d" % office.unix_ms)
     assert figures == {"unix_ms": office.unix_ms, "moved_ms": 0}
     office.turn()

@@ -113,7 +113,7 @@ def test_the_rules_of_all_kept_epochs_are_kept_and_no_others():
         _install(store, parameters(serial=epoch + 2, first_epoch=epoch + 1, log2_buckets=epoch % 5), epoch)
         if epoch % 3 == 0:
             store = _store(directory)  # a restart
-        store.settle(epoch + 1)
+        store.drop_unneeded(epoch + 1)
         for kept in range(max(0, epoch + 1 - RETENTION), epoch + 2):
             assert store.rule(kept).serial == kept + 1
             assert store.rule(kept).log2_buckets == (kept - 1) % 5 if kept else 1
@@ -140,7 +140,7 @@ def test_equal_tables_are_kept_once():
     store = _store(_directory())
     for serial in (2, 3):
         _install(store, parameters(serial=serial, first_epoch=serial), serial - 1)
-        store.settle(serial)
+        store.drop_unneeded(serial)
     tables = [store.rule(epoch).thresholds for epoch in (1, 2, 3)]
     assert tables[0] is tables[1] is tables[2]
     assert store.rule(1).parameters is None and store.rule(3).parameters is store.newest
@@ -213,7 +213,7 @@ def test_the_newest_access_key_and_the_one_before_are_accepted_and_one_is_listed
         _install(store, parameters(serial=serial, first_epoch=open_epoch + 1, access_key=key), open_epoch)
         for _ in range(2):
             assert store.access_keys == accepted
-            store.settle(open_epoch + 1)
+            store.drop_unneeded(open_epoch + 1)
             assert store.access_keys == accepted
             store = _store(directory)
 
@@ -224,7 +224,7 @@ def test_the_reading_key_is_that_of_the_set_in_force():
     _install(_store(directory), parameters(serial=2, first_epoch=3, reading_key=other), 1)
     store = _store(directory)
     assert [store.rule(epoch).reading_key for epoch in (1, 2, 3, 4)] == [READING_KEY, READING_KEY, other, other]
-    store.settle(3)
+    store.drop_unneeded(3)
     assert store.rule(3).reading_key == other and store.rule(2).reading_key is None
 
 
@@ -312,15 +312,15 @@ def test_a_set_without_the_relays_own_columns_is_refused():
     )
     whole = params.Parameters(signed(fields(serial=2, relays=[own, others])))
     assert len(whole.copy_for(1)) == len(whole.copy_for(2)) == len(whole.blob) - len(epoch_keys())
-    _refused(whole.copy_for(2), "the epoch keys of its own")
-    _refused(whole.blob, "another length")
+    _refused(whole.copy_for(2), "its own epoch keys")
+    _refused(whole.blob, "wrong length")
     wrong = bytearray(whole.copy_for(1))
     wrong[-1] ^= 1
-    _refused(bytes(wrong), "not those that were signed")
+    _refused(bytes(wrong), "differ from those that were signed")
     store = _store(_directory())
     _install(store, whole.copy_for(1), 1)
     assert store.rule(2).epoch_keys(2) == epoch_keys()[64:96]
-    _refused(parameters(serial=2, relays=[], epochs=60), "another length")
+    _refused(parameters(serial=2, relays=[], epochs=60), "wrong length")
     _refused(parameters(serial=2, relays=[others]), "do not list this relay")
 
 

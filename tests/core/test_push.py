@@ -66,7 +66,7 @@ def give(office, session, total, number, data):
 
 def memory(office):
     """What the relay holds of sets that are on their way."""
-    return [slot.data for slot in office.relay._pushes._slots]
+    return [transfer.data for transfer in office.relay._pushes._transfers]
 
 
 # -- before anything is kept

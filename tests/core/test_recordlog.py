@@ -146,7 +146,7 @@ def test_a_page_that_an_exception_kept_out_of_the_index_is_never_found():
         ring.append(log, 0)
         device.where = where
         raises(OSError, ring.append, log, 1)
-        log.settle()  # as before a seal
+        log.void_doubtful()  # as before a seal
         served = ring.found(log)
         assert served == _records([0])
         device.cut()

@@ -49,7 +49,7 @@ def test_a_port_is_a_number_from_1_to_65535():
     options = _program().options
     for wrong in ("abc", "", "0", "-1", "65536", "99999", "80.5"):
         said = _refusal(options, ["relay", "--port", wrong])
-        assert said == "{} is no port: `--port N` takes a number from 1 to 65535".format(wrong)
+        assert said == "{} is not a port: `--port N` takes a number from 1 to 65535".format(wrong)
     for right in ("1", "65535"):
         assert options(["relay", "--port", right])["port"] == int(right)
     assert options(["relay"])["port"] == 8100
@@ -79,7 +79,7 @@ def test_a_relay_of_tessera_serve_is_left_to_it():
 def test_a_ring_that_the_heap_has_no_room_for_is_not_made():
     if not MICROPYTHON:
         skip("the heap has no bound")
-    assert "was made for `tessera serve`" in _opened(["seed"], ring_sectors=1 << 24)
+    assert "start `tessera serve`" in _opened(["seed"], ring_sectors=1 << 24)
 
 
 def test_memory_that_runs_out_is_said_in_one_line():

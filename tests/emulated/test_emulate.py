@@ -56,9 +56,9 @@ def test_what_the_radio_did_is_said_in_words() -> None:
         return in_words(Happening(1.0, what, details), "relay-berlin")
 
     assert words("joined", "Office", "wpa2") == "joined Office (wpa2)"
-    assert words("has the address", "10.77.0.2") == "has the address 10.77.0.2, by the name of relay-berlin"
+    assert words("has the address", "10.77.0.2") == "has the address 10.77.0.2 and the name relay-berlin"
     assert words("refused", "Office", "wpa2") == "has a wrong password for Office"
-    assert words("none", "Office") == "finds no network Office"
+    assert words("none", "Office") == "does not find the network Office"
     assert words("left", "Office") == "left Office"
     assert words("powered on") is None
     assert in_words(Happening(1.0, "has the address", ("10.77.0.2",)), None) == "has the address 10.77.0.2"

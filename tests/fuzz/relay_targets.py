@@ -415,7 +415,7 @@ class Requests(Target):
         self._ask(wire.post(bucket, record))
 
     def _pushing(self, session) -> bool:
-        return any(slot.session is session for slot in self._office.relay._pushes._slots)
+        return any(transfer.session is session for transfer in self._office.relay._pushes._transfers)
 
     def _reading_proof(self) -> bytes | None:
         """What FETCH has to show in this session; None if nothing does."""

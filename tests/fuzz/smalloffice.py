@@ -140,7 +140,7 @@ def admissions(relay) -> tuple:
     """What the relay remembers of members and pushes: an outsider must not change it."""
     admission = relay._epochs.admission
     tokens = {key: (token.leases, token.used, token.secret, token.marks) for key, token in admission._tokens.items()}
-    pushed = [(slot.session, slot.at) for slot in relay._pushes._slots]
+    pushed = [(transfer.session, transfer.at) for transfer in relay._pushes._transfers]
     return tokens, sorted(admission._resumable), pushed, relay.epoch, relay.open_round
 
 

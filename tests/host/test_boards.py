@@ -64,9 +64,19 @@ def test_planning_knows_these_boards_and_a_server():
     ("file", "old", "new", "words"),
     [
         ("partitions.csv", "0x128000, 32K", "0x127000, 32K", "'keyring' begins before 'littlefs' ends"),
-        ("partitions.csv", "0x128000, 32K", "0x128000, 28K", "7 sectors in partition 'keyring', 8 in"),
+        (
+            "partitions.csv",
+            "0x128000, 32K",
+            "0x128000, 28K",
+            "partition 'keyring' has 7 sectors, planning.boards says 8",
+        ),
         ("partitions.csv", "0x130000, 832K", "0x130000, 836K", "ends behind the flash"),
-        ("partitions.csv", "0x130000, 832K", "0x130000, 828K", "207 sectors in partition 'ring', 208 in"),
+        (
+            "partitions.csv",
+            "0x130000, 832K",
+            "0x130000, 828K",
+            "partition 'ring' has 207 sectors, planning.boards says 208",
+        ),
         ("partitions.csv", "0x0,      832K", "0x800,    830K", "'code' is not in whole units of 4096 bytes"),
         ("partitions.csv", "0x100000, 160K", "0x100000, 156K", "do not follow each other"),
         ("partitions.csv", "keyring, ", "keys,    ", "no partition 'keyring'"),
@@ -83,13 +93,13 @@ def test_a_wrong_rp2_table_is_refused(change, file, old, new, words):
     ("file", "old", "new", "words"),
     [
         ("partitions.csv", "0x190000, 1536K", "0x191000, 1532K", "'ota_1' is not in whole units of 65536 bytes"),
-        ("partitions.csv", "0x9000,   16K", "0x8000,   16K", "over the boot loader"),
+        ("partitions.csv", "0x9000,   16K", "0x8000,   16K", "overlaps the boot loader"),
         ("partitions.csv", "0x340000, 768K", "0x340000, 772K", "ends behind the flash"),
         ("sdkconfig.board", "FLASHSIZE_4MB=y", "FLASHSIZE_8MB=y", "does not set a flash of 4 MB"),
-        ("board.json", '"0x1000"', '"0"', "flash_offset 0x0 in board.json, 0x1000 in"),
-        ("board.json", '"esp32"', '"esp32s3"', "the mcu 'esp32s3', planning.boards 'esp32'"),
+        ("board.json", '"0x1000"', '"0"', "flash_offset is 0x0 in board.json, 0x1000 in"),
+        ("board.json", '"esp32"', '"esp32s3"', "mcu is 'esp32s3' in board.json, 'esp32' in planning.boards"),
         ("partitions.csv", "app,  ota_0,", "app,  factory,", "ota_0 before ota_1"),
-        ("partitions.csv", "data, ota, ", "data, 0x42,", "not otadata"),
+        ("partitions.csv", "data, ota, ", "data, 0x42,", "must have otadata"),
     ],
 )
 def test_a_wrong_esp32_table_is_refused(change, file, old, new, words):

@@ -194,7 +194,7 @@ CHANGES: Changes = {
         ),
         Change(
             "doubtful-page-stays-over-a-seal",
-            "            self._log.settle()\n",
+            "            self._log.void_doubtful()\n",
             "",
             of("relay", "a_record_that_an_error_left_on_flash_is_in_no_batch_of_its_round"),
         ),
@@ -306,7 +306,7 @@ CHANGES: Changes = {
         ),
         Change(
             "repeated-post-is-stored-again",
-            "            session.remember(mark)\n",
+            "            session.remember(prefix)\n",
             "",
             of("relay", "a_repeated_post_counts_once_in_its_session_and_round_only"),
         ),
@@ -441,9 +441,9 @@ CHANGES: Changes = {
         ),
         Change(
             "push-is-not-forgotten-with-its-session",
-            '        """Forget what a session was pushing: its connection ended."""\n'
+            '        """Drop what a session was pushing, as its connection ended."""\n'
             "        self._pushes.leave(session)\n",
-            '        """Forget what a session was pushing: its connection ended."""\n',
+            '        """Drop what a session was pushing, as its connection ended."""\n',
             of("server_answers", "a_push_ends_with_its_connection"),
         ),
         Change(
@@ -566,8 +566,8 @@ CHANGES: Changes = {
         ),
         Change(
             "fifteen-posts-are-known-again",
-            "_MARKS = const(16)",
-            "_MARKS = const(15)",
+            "_PREFIXES = const(16)",
+            "_PREFIXES = const(15)",
             of("relay", "the_last_16_posts_of_a_session_are_known_again"),
         ),
     ),
@@ -1126,8 +1126,8 @@ CHANGES: Changes = {
         ),
         Change(
             "push-that-trickles-stands-for-ever",
-            "_PATIENCE_MS and now_ms - slot.first_ms < _LONGEST_MS:",
-            "_PATIENCE_MS:",
+            "            and now_ms - transfer.first_ms < _LONGEST_MS\n",
+            "",
             of("push", "a_push_that_trickles_gives_way_after_two_minutes"),
         ),
         Change(
@@ -1138,8 +1138,8 @@ CHANGES: Changes = {
         ),
         Change(
             "one-slot-for-all",
-            "self._slots[1 if session.operator else 0]",
-            "self._slots[0]",
+            "self._transfers[1 if session.operator else 0]",
+            "self._transfers[0]",
             of("push", "one_set_at_a_time_and_the_operators_beside_it"),
         ),
         Change(
@@ -1156,8 +1156,8 @@ CHANGES: Changes = {
         ),
         Change(
             "chunks-in-any-order",
-            "if slot.session is not session or at != slot.at or len(slot.data) != total:",
-            "if slot.session is not session or len(slot.data) != total:",
+            "if transfer.session is not session or at != transfer.at or len(transfer.data) != total:",
+            "if transfer.session is not session or len(transfer.data) != total:",
             of("push", "chunks_that_break_the_rules_forget_the_push_and_keep_nobody_waiting"),
         ),
         Change(
@@ -1256,7 +1256,7 @@ CHANGES: Changes = {
         ),
         Change(
             "handshakes-follow-each-other-without-a-turn",
-            "            await asyncio.sleep(0)  # whoever else waits has a turn before the next one's curve work\n",
+            "            await asyncio.sleep(0)  # others that wait have a turn before the next curve work\n",
             "",
             ("host/test_server_machine.py::test_between_two_handshakes_whoever_waits_has_a_turn",),
         ),
@@ -1472,7 +1472,7 @@ CHANGES: Changes = {
         ),
         Change(
             "records-that-begin-alike-are-not-sorted",
-            "            self._settle(keys, index, place_bits, entries, heads)\n",
+            "            self._sink(keys, index, place_bits, entries, heads)\n",
             "            pass\n",
             of("batch", "records_that_begin_like_dummies_or_each_other_are_sorted_by_all_their_bytes"),
         ),

@@ -46,7 +46,7 @@ CHANGES: Changes = {
         ),
         Change(
             "line-without-an-end-takes-all-memory",
-            "        if len(self._line) <= _LONGEST_LINE:  # of a longer one it is enough to know that\n"
+            "        if len(self._line) <= _LONGEST_LINE:  # a longer line is refused, so its rest is not kept\n"
             "            self._line += piece\n",
             "        self._line += piece\n",
             of("device_console", "a_line_without_an_end_takes_little_memory"),
@@ -200,7 +200,8 @@ CHANGES: Changes = {
     "firmware/device/ota.py": (
         Change(
             "boot-loader-is-told-before-the-trial-is-noted",
-            "        self._write()  # first: an image that does not know of its trial would never be marked as good\n"
+            "        self._write()  # before set_boot(): an image that does not know of its trial would never be "
+            "marked as good\n"
             "        self._activated = True\n"
             "        slot.set_boot()\n",
             "        slot.set_boot()\n        self._write()\n        self._activated = True\n",
@@ -209,8 +210,8 @@ CHANGES: Changes = {
         Change(
             "trial-is-forgotten-before-the-boot-loader-is-told",
             "            try:\n"
-            "                self._partition.mark_app_valid_cancel_rollback()  # first: it may be done again\n"
-            "            except OSError:  # the boot loader knows of no trial: the same image came over "
+            "                self._partition.mark_app_valid_cancel_rollback()  # before _write(): it may be repeated\n"
+            "            except OSError:  # the boot loader knows no trial, as the same image came over "
             "the cable meanwhile\n"
             "                pass\n"
             '            self._state = {"trial": None, "failed": None}\n'
@@ -432,7 +433,7 @@ CHANGES: Changes = {
         Change(
             "start-with-a-dead-link-is-good",
             "        while not link.dead:\n            await sleep(1)\n",
-            "        while not link.dead or seconds < _SETTLED_SECONDS:\n            await sleep(1)\n",
+            "        while not link.dead or seconds < _PROVED_SECONDS:\n            await sleep(1)\n",
             of("device_appliance", "a_link_that_was_dead_from_the_start_on_makes_no_start_good"),
         ),
     ),
@@ -445,7 +446,7 @@ CHANGES: Changes = {
         ),
         Change(
             "serving-relay-erases-at-once",
-            "    if relay.open_round is None:  # no windows, and nobody who would see\n",
+            "    if relay.open_round is None:  # there are no windows, and no answers that erasing could delay\n",
             "    if True:\n",
             of("device_update", "a_relay_that_serves_erases_in_its_windows_and_one_without_a_clock_at_once"),
         ),
@@ -601,13 +602,13 @@ CHANGES: Changes = {
         ),
         Change(
             "radio-that-hangs-is-joined-by",
-            "        if self.dead and _started(self._nic):\n            return  # it hangs\n",
+            "        if self.dead and _started(self._nic):\n            return  # the radio hangs\n",
             "",
             of("device_network", "a_radio_that_hangs_is_noticed_by_its_led_and_costs_two_answers"),
         ),
         Change(
             "radio-without-a-station-fails-again-and-again",
-            "        except OSError:  # there is no station: it did not start whole\n            Station.dead = True\n",
+            "        except OSError:  # the radio did not start completely\n            Station.dead = True\n",
             "        except ValueError:\n            pass\n",
             of("device_network", "a_radio_that_starts_by_halves_is_dead"),
         ),

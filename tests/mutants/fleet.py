@@ -429,7 +429,7 @@ CHANGES: Changes = {
         ),
         Change(
             "repetition-is-a-second-record",
-            "        if session.repeats(state.open_round, session.mark(bucket, record)):\n",
+            "        if session.repeats(state.open_round, session.prefix(bucket, record)):\n",
             "        if False:\n",
             of("gateway", "gateways_are_one_relay"),
         ),

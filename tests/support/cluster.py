@@ -1,7 +1,7 @@
 """Two members who have met, and an office of several relays in memory: each is killed, burned and replaced by a word.
 
-Owns how the relays are reached, what killing each of the ways does, and what left for each of them. The members' side
-is the product's.
+Owns how the relays are reached, the ways of killing one, and a record of what was sent to each. The members' side is
+the product's own code.
 """
 
 import asyncio

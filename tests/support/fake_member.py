@@ -53,7 +53,7 @@ class FakeMember:
         return self.signed_card("tokens-request", fields)
 
     def challenge(self, offer: str, parameters: Parameters) -> tuple[str, list[Pending]]:
-        """The challenge card, and what is pending for each offer; the keys are those of the set."""
+        """(the challenge card, what is pending for each offer), with the keys of the set."""
         fields = cards.decode(offer, "tokens-offer").fields
         assert fields["generation"] == parameters.generation
         static_keys = {relay.id: relay.static_key for relay in parameters.relays}

@@ -34,7 +34,7 @@ PLAN = {
 
 
 def faketime_environment(offset: Path) -> dict[str, str]:
-    """Variables that add what OFFSET says to a process's time. Skips where there is no faketime."""
+    """Environment variables that add the seconds in the file `offset` to a process's time. Skips without faketime."""
     if shutil.which("faketime") is None:
         pytest.skip("faketime is not installed: `make setup` installs Debian's, or apt-get install faketime")
     told = subprocess.run(["faketime", "-f", "+0", "env"], capture_output=True, text=True, check=True).stdout
@@ -152,14 +152,14 @@ class FastOffice:
         return int(relay["open_round"])
 
     def fails(self, *arguments: object) -> str:
-        """What a command says that does not do what it was asked for, and is no bug."""
+        """Run a command that must fail with an error, not with a bug. Returns its text."""
         _, *words = self.command.words(*arguments)
         status, out, error = self._nursery.run(words, self.folder, self.command.environment, "")
         assert status not in (0, 70) and "Traceback" not in error, (words, status, out, error)
         return error
 
     def audit(self) -> None:
-        """Whoever audits comes now and then, as sets are kept by nobody else; all holds."""
+        """Audit, which has to be done now and then, as nobody else keeps the sets. Everything must hold."""
         found = self.json("audit", "--federation", self.card, "--archive", "archive")
         assert found["holds"] and found["issuer"]["holds"], found
 

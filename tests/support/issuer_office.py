@@ -1,6 +1,6 @@
 """An organisation with its issuer's service in this process, for tests of joining.
 
-Owns the service. How the rest is set up is organisation.py's; issuer, connection and members are the product's.
+Owns the service. organisation.py sets up the rest. Issuer, connection and members are the product's own code.
 """
 
 import asyncio

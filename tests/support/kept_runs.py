@@ -1,9 +1,9 @@
-"""Runs whose outcome their inputs alone decide, kept in the set-up's cache by the digest of all inputs: those of the
-emulated board in deterministic mode, of which two are equal in cycles and flash (emulated/test_emulator.py), and of
-programs that draw their numbers from a seed.
+"""Keeps the outcome of runs that depends on their inputs alone, in the set-up's cache, by the digest of all inputs:
+runs of the emulated board in deterministic mode, of which two are equal in cycles and flash
+(emulated/test_emulator.py), and programs that draw their numbers from a seed.
 
-What a run came to is taken from there until its image, its flash, its program, the emulator or one of its sources
-changes; tests look at it as at any other. The long suites run everything.
+An outcome is taken from there until its image, flash, program, the emulator or one of its sources changes; tests check
+it like any other. The long suites run everything.
 """
 
 import hashlib

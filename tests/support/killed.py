@@ -1,7 +1,7 @@
-"""A process that is killed at a statement of its keystore's database, of which nobody is asked beforehand.
+"""Kills a process at the n-th statement of its keystore's database.
 
-Owns how the statements are counted. A system call that has ended outlives the process, so what is on the disk between
-two statements is all that a kill can leave; power cuts are SQLite's own business, and its tests'.
+Owns how the statements are counted. A system call that has ended survives the process, so the states of the disk
+between two statements are all that a kill can leave. Power cuts are covered by SQLite and its own tests.
 """
 
 import os

@@ -1,7 +1,7 @@
-"""A network without sockets: who listens is called by who connects, within one event loop.
+"""A network without sockets: a client that connects calls the listening server, within one event loop.
 
-Owns addresses and the bytes on their way. Both ends are the product's own: whatever opens a connection or a server with
-asyncio comes here.
+Owns addresses and the bytes under way. Both ends are the product's own code: everything that opens a connection or a
+server with asyncio comes here.
 """
 
 import asyncio

@@ -1,9 +1,9 @@
 """A relay in memory, for tests of the members' side: the real core on flash in RAM, behind the product's own
 connection.
 
-Owns how a connection reaches the core without a socket, the faults that a test can ask for, and the lies. Every rule
-(tokens, quotas, epochs, resumption, rounds, batches) is the core's; handshake and frames are the product's on both
-ends. The relay's time is the members' clock.
+Owns how a connection reaches the core without a socket, and the faults and lies that a test can ask for. All rules
+(tokens, quotas, epochs, resumption, rounds, batches) are in the core; handshake and frames are the product's own code
+on both ends. The relay's time is the members' clock.
 """
 
 import asyncio

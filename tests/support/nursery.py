@@ -148,8 +148,8 @@ def serve(folder: str, modules: Sequence[str]) -> None:
 
 
 def load(command: Any) -> None:
-    """A command, and all that are in it if it is a group, so that none that is forked has to: typer makes what
-    understands an option when one is given."""
+    """Prepare a command, and all commands in a group, so that forked processes need not: typer makes the parser of an
+    option when the option is first given."""
     for parameter in command.params:
         parameter.get_runtime_param()
     for each in getattr(command, "commands", {}).values():

@@ -1,6 +1,6 @@
 """A whole organisation on disk: issuer, a relay in a process of its own, members who reach it over TCP.
 
-Owns how the system tests set one up. Nothing in it is a stand-in: keys, tokens, cards and keystores are the product's.
+Owns how the system tests set one up. Nothing is simulated: keys, tokens, cards and keystores are the product's own.
 """
 
 import sys

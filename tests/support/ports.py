@@ -1,19 +1,19 @@
-"""Ports of this computer for programs that tests start, and start again: below those that connections get, of which one
-could have a port that is free for a moment.
+"""Ports of this computer for programs that tests start and start again. They lie below the ports that the system gives
+to outgoing connections, which could otherwise take a port while it is free for a moment.
 """
 
 import random
 import socket
 
 _FIRST, _LAST = 20_000, 32_000
-_DICE = random.SystemRandom()
-_given: set[int] = set()  # whoever got them may not listen there yet
+_RNG = random.SystemRandom()
+_given: set[int] = set()  # to programs that may not listen there yet
 
 
 def free_ports(count: int) -> int:
-    """The first of so many that are free, one after the other; none of them twice."""
+    """The first of `count` consecutive free ports, none of which was given before."""
     while True:
-        first = _DICE.randrange(_FIRST, _LAST - count)
+        first = _RNG.randrange(_FIRST, _LAST - count)
         ports = range(first, first + count)
         if _given.isdisjoint(ports) and all(map(_is_free, ports)):
             _given.update(ports)

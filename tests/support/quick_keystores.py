@@ -1,4 +1,4 @@
-"""Keystores without scrypt, for tests that open many: a passphrase is still told from another."""
+"""Keystores without scrypt, for tests that open many. A wrong passphrase is still refused."""
 
 import pytest
 

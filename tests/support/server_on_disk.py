@@ -1,5 +1,5 @@
-"""A relay directory for `tessera serve` with the keys of the tests' office (tests/core/office.py): who knows them makes
-tokens without an issuer, and as many as wanted.
+"""A relay directory for `tessera serve` with the keys of the tests' office (tests/core/office.py), with which a test
+makes any number of tokens without an issuer.
 """
 
 import json

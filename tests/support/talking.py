@@ -1,6 +1,6 @@
-"""Two members who have met and hold tokens, and a relay in memory: what the tests of talking share.
+"""Two members who have met and hold tokens, and a relay in memory, for the tests of sending and fetching.
 
-Its budget is large unless a test says otherwise: most of them are not about it.
+The privacy budget is large unless a test says otherwise, as most tests are not about it.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The end of tasks that a play has going for ever."""
+"""Ends the endless tasks of a play."""
 
 import asyncio
 

@@ -1,7 +1,7 @@
 """An event loop whose time passes only by waiting: years of programs that sleep go by in minutes.
 
-Owns the loop's time, and that nothing happens beside it: what goes to a thread is done at once, and where nothing is
-left to wait for the loop says so instead of standing still. What time it is for people is for its user to say.
+Owns the loop's time, and sees that nothing happens outside it: work for a thread is done at once, and a loop with
+nothing left to wait for raises an error instead of standing still. Its user decides what date it is.
 """
 
 import asyncio

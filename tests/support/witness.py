@@ -1,7 +1,7 @@
-"""A connection that remembers what the relay said and holds it to its word: rounds never go back, a round that was
-served once is served the same for ever.
+"""A connection that remembers what the relay said and checks it: rounds never go back, and a round that was served once
+is always served the same.
 
-Owns the memory that outlives a relay's restarts. Whether what was acknowledged is really there is the test's question.
+Owns the memory, which survives a relay's restarts. The test itself checks that acknowledged records are there.
 """
 
 from collections import Counter

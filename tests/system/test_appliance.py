@@ -190,7 +190,7 @@ def test_a_relay_runs_at_the_clock_that_relay_json_asks_for_and_at_none_that_the
     prompt.repl.exec(edit % 133)
     reset(prompt)
     prompt.repl.until(b"out of service", PATIENCE_SECONDS)
-    assert "133 MHz, which this board has not" in status(prompt)["fault"]
+    assert "133 MHz, which this board cannot do" in status(prompt)["fault"]
 
 
 @pytest.mark.long  # daily: core/test_device_console.py

@@ -42,7 +42,7 @@ SLOW = {
 }
 # Serve until Ctrl-C: target -> what says that they do.
 SERVING = {"run": "serving", "serve": "serving"}
-SLOW_SERVING = {"emulate": "Ctrl-C switches it off."}
+SLOW_SERVING = {"emulate": "Ctrl-C switches the board off."}
 # Refused where something is missing that no package has: target -> the variable that names it.
 NEEDS = {"test-radio": "MICROPY_DIR"}
 # Not started here, and why.

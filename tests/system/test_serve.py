@@ -159,7 +159,7 @@ async def test_conversation_goes_on_over_restarts_and_a_power_cut(announced: Ann
             f"ws://127.0.0.1:{gateway.port}",
             "epsilon 0.1",
             "coincurve",
-            "1 s, 600 to an epoch",
+            "1 s, 600 in an epoch of 600 s",
         ):
             assert wanted in text
         with gateway.members() as (alice, bob):

@@ -6,11 +6,11 @@ Usage: python -m tools.bench.device [--curve | --cells | --before FOLDER]
 and with the constant batches of 24 places. Both write nothing. --before: beside every figure that of the image in this
 folder (another commit's build/RPI_PICO), by the same scenes in the same run.
 
-Owns the measurements, which are figures and not assertions. Cycles are those of an ideal Cortex-M0+ (no XIP misses, one
-core) with the flash chip's typical times, at 125 MHz; starts are measured at 200, too. Prints two tables: curve work,
-beside that of an image with libsecp256k1's own field and mbedTLS's AES and SHA-256, and the relay; writes
-build/bench-device.json.
-What runs on the board is on_board.py; here it is started, watched from outside (boot, heap, the line) and shown.
+Owns the measurements, which are figures and not assertions. Cycles are counted for an ideal Cortex-M0+ (no XIP misses,
+one core) with the flash chip's typical times, at 125 MHz; starts are also measured at 200 MHz. Prints two tables: curve
+work, beside an image with libsecp256k1's own field and mbedTLS's AES and SHA-256, and the relay. Writes
+build/bench-device.json. on_board.py runs on the board; this module starts it, watches from outside (boot, heap, the
+line) and shows the results.
 """
 
 import argparse

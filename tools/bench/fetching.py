@@ -1,12 +1,12 @@
 """A hundred thousand members fetch their tokens in an hour: `python -m tools.bench.fetching`, a part of
 `make bench-growth`.
 
-Owns the measurement. The issuer is `tessera issuer serve`, a process of its own, with so many on its roster and a
-keystore on this disk; whoever comes is another process of simulated members who do all that a member does on the wire
-and all of its cryptography: handshake, HELLO, request, blinding, challenge, unblinding, and each token verified. They
-come at random at so many a second, as members do, who are late for nobody; between what they receive and what they send
-lies a round trip, as long as their network is said to have. Who finds four sessions open under a key of its cohort
-comes again when the issuer says.
+Owns the measurement. The issuer is the command `tessera issuer serve`, in a process of its own, with so many members on
+its roster and a keystore on this disk. Another process simulates members. They do everything that a member does on the
+network and with cryptography: handshake, HELLO, request, blinding, challenge, unblinding, and verifying each token.
+They come at random at a rate, and do not wait for each other. Between receiving and sending they wait for a round trip
+of the simulated network. A member that finds four sessions open under a key of its cohort comes again when the issuer
+says so.
 
     python -m tools.bench.fetching [--roster N] [--rate R] [--round-trip-ms T] [--seconds S] [--epochs E]
 """
@@ -157,7 +157,7 @@ class Way:
 
 
 def prepared(folder: Path, roster: int, ways: Sequence[Way], asking: int) -> tuple[Issuer, int]:
-    """The issuer with its roster, of whom so many will ask in each way; its port."""
+    """(an issuer with a roster, of which `asking` members will ask in each way; its port)."""
     made = plan.make(choice(roster))
     first = unix_now() // 300 * 300 - 300 * 144
     issuer = Issuer.create(folder / "issuer", PASSPHRASE, made, "Office", genesis=first)

@@ -2,9 +2,10 @@
 
 Usage: python -m tools.bench.field_counts [MACHINE...]    (all that QEMU emulates without arguments: make bench-fields)
 
-Prints instructions, not cycles: QEMU executes what a processor would but knows nothing of its pipeline, caches and
-flash. The same compiler and options (-O2) for every field. `code` are the bytes of the whole program's code and
-constants: what differs is the field's. Needs what field_programs.py needs.
+Prints instructions, not cycles: QEMU executes the same instructions as a processor but does not model its pipeline,
+caches and flash. Every field is compiled by the same compiler with the same options (-O2). `code` counts the bytes of
+code and constants of the whole program, of which only the field differs. Needs the packages that field_programs.py
+needs.
 
 Xtensa: Debian compiles for the LX106 only, which has no instruction for the upper half of a product; its counts are an
 upper bound of an ESP32's and an ESP32-S3's (LX6, LX7). In the lines `MULUH reckoned` each product is two instructions,

@@ -57,7 +57,7 @@ _CORES = os.cpu_count() or 1
 
 
 class Fleet:
-    """So many gateways in the middle of an epoch; alone: one relay on SQLite that is none's."""
+    """So many gateways in the middle of an epoch. Without nodes: a single relay on SQLite that belongs to no fleet."""
 
     def __init__(self, folder: Path, nodes: NatsNodes | None, gateways: int, name: str) -> None:
         first = free_ports(gateways)

@@ -1,6 +1,6 @@
 """A relay directory whose record ring holds every record that its parameters allow, for benchmarks.
 
-Owns how such a relay comes about: the core on CPython lives through its epochs in fast motion. Keys are those of the
+Owns how such a relay is made: the core on CPython lives through its epochs in fast motion. It has the keys of the
 tests' office (tests/core/office.py), so a benchmark can make tokens without an issuer.
 """
 

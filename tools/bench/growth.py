@@ -144,7 +144,7 @@ def frames_a_cell(records: float) -> float:
 
 
 def _frames(cover: int, records: float) -> float:
-    """Of a cell with so much cover. Where records are many their spread is no matter."""
+    """The mean number of frames of a cell with so much cover. With many records their spread does not matter."""
     if records > 400:
         return (cover + records) / RECORDS_PER_FRAME + (RECORDS_PER_FRAME - 1) / 2 / RECORDS_PER_FRAME
     chance, total = math.exp(-records), 0.0

@@ -1,10 +1,10 @@
-"""`make bench`, the issuer's part: what a request of two tokens, and what IT does, costs with a roster of a hundred and
-of a hundred thousand.
+"""`make bench`, the issuer's part: what a request for two tokens and the work of IT cost, with rosters of a hundred and
+of a hundred thousand members.
 
-Owns the measurement. The issuer is the product's, with its keystore on this disk; a request is what the service does
-for one, the offer and the answer, each with the keystore taken and given back. Left out are the network and the
-member's own work. The keystore has lived: everybody has had tokens and an answer that is kept, and as many people as
-ask were invited.
+Owns the measurement. It uses the real issuer with its keystore on this disk. A request is the work of the service for
+it: the offer and the answer, each time with the keystore locked and released. The network and the member's own work are
+left out. The keystore has been in use: every member has had tokens, answers are kept, and as many people were invited
+as ask.
 """
 
 import os
@@ -57,7 +57,7 @@ class Cost:
 
 
 def filled(folder: Path, roster: int, clock: Clock) -> Issuer:
-    """An issuer with two relays and so many members, of whom each was given what there was but for the last epoch."""
+    """An issuer with two relays and so many members, who have tokens for all epochs but the last."""
     made = plan.make(replace(CHOICE, members=roster + MORE))
     issuer = Issuer.create(folder / "issuer", PASSPHRASE, made, "Office", epochs=30, now=clock)
     for number in RELAYS:

@@ -1,8 +1,8 @@
 """The members of a busy server, for `make bench`: a process of its own that opens connections and counts answers.
 
-Owns the load: what is sent when, and what came of it, as one line of JSON. The relay is a stranger's: any `tessera
-serve` whose keys are those of the tests' office. Frames are sealed and opened with the core's channel; of a cell that
-was read once its bytes are counted.
+Owns the load: what is sent when, and the results, as one line of JSON. The relay can be any `tessera serve` that has
+the keys of the tests' office. Frames are sealed and opened with the core's channel. Cells that were read once already
+are only counted in bytes.
 
     python -m tools.bench.load PORT post|void|fetch|handshake|idle CONNECTIONS SECONDS [--rate N]
     python -m tools.bench.load PORT members MEMBERS SECONDS --rhythm ROUND_SECONDS [--posts SHARE]
@@ -181,7 +181,8 @@ async def settle(port: int) -> tuple[int, int, params.Head]:
 
 
 async def until(end: float, act: Callable[[], Awaitable[Any]], rate: float | None) -> None:
-    """Again and again, at the rate (a second) if there is one: whoever is late does not wait for others."""
+    """Repeat at a rate (in each second), or without pause if there is none. One that is late does not wait for
+    others."""
     while time.monotonic() < end:
         start = time.monotonic()
         await act()

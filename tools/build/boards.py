@@ -1,8 +1,8 @@
-"""What is true of each board before anything is built for it.
+"""Reads and checks the folder of each board before anything is built for it.
 
-Owns the reading of boards/<BOARD>/: partitions.csv (ESP-IDF's format, on RP2 boards too), mpconfigboard.*, manifest.py.
-The image itself is image.py's; ring sizes that plans are made with are tessera_host.planning.boards', which this
-compares. Importable without the set-up's MicroPython but for frozen_modules() and compile_module().
+Owns the reading of boards/<BOARD>/: partitions.csv (ESP-IDF's format, also on RP2 boards), mpconfigboard.*,
+manifest.py. Leaves to others: the image (image.py), ring sizes in plans (tessera_host.planning.boards, which is
+compared here). Only frozen_modules() and compile_module() need the MicroPython of the set-up.
 """
 
 import csv
@@ -157,10 +157,10 @@ def read_size(text: str) -> int:
 
 
 def check_partitions(board: Board) -> None:
-    """BoardError unless the table is sound, agrees with what plans are made with and with the board's own settings."""
+    """BoardError unless the partition table is sound and agrees with planning.boards and the board's own settings."""
     partitions = list(board.partitions.values())
     if len(partitions) != len([*read_partitions(board.folder / "partitions.csv")]):
-        raise BoardError(f"{board.name}: two partitions of one name")
+        raise BoardError(f"{board.name}: two partitions have the same name")
     for name in (*board.bundles, *STORAGE):
         if name not in board.partitions:
             raise BoardError(f"{board.name}: no partition '{name}'")
@@ -187,17 +187,17 @@ def _check_rings(board: Board) -> None:
         length = board.partitions[name].length
         if length != sectors * SECTOR_BYTES:
             here = length // SECTOR_BYTES
-            raise BoardError(f"{board.name}: {here} sectors in partition '{name}', {sectors} in planning.boards")
+            raise BoardError(f"{board.name}: partition '{name}' has {here} sectors, planning.boards says {sectors}")
 
 
 def _check_flashing(board: Board) -> None:
-    """What `tessera flash` takes this board for is what its folder says."""
+    """BoardError unless planning.boards, by which `tessera flash` recognises the board, agrees with its folder."""
     planned = host_boards.board(board.name)
     if planned.mcu != board.mcu:
-        raise BoardError(f"{board.name}: board.json has the mcu '{board.mcu}', planning.boards '{planned.mcu}'")
+        raise BoardError(f"{board.name}: mcu is '{board.mcu}' in board.json, '{planned.mcu}' in planning.boards")
     if planned.image_offset != board.image_offset:
         here, there = hex(board.image_offset), hex(planned.image_offset)
-        raise BoardError(f"{board.name}: flash_offset {here} in board.json, {there} in planning.boards")
+        raise BoardError(f"{board.name}: flash_offset is {here} in board.json, {there} in planning.boards")
 
 
 def _check_rp2_storage(board: Board) -> None:
@@ -222,18 +222,21 @@ def _check_esp32_flash(board: Board) -> None:
     if f"CONFIG_ESPTOOLPY_FLASHSIZE_{megabytes}MB=y\n" not in (board.folder / "sdkconfig.board").read_text():
         raise BoardError(f"{board.name}: sdkconfig.board does not set a flash of {megabytes} MB")
     if min(partition.offset for partition in board.partitions.values()) < TABLE_OFFSET + SECTOR_BYTES:
-        raise BoardError(f"{board.name}: a partition lies over the boot loader or the partition table")
+        raise BoardError(f"{board.name}: a partition overlaps the boot loader or the partition table")
     # Flashing writes the first code slot and blanks otadata, so that this is the slot that starts.
     slots = [partition.subtype for partition in board.partitions.values() if partition.kind == "app"]
     if slots != ["ota_0", "ota_1"] or not any(p.subtype == "ota" for p in board.partitions.values()):
-        raise BoardError(f"{board.name}: not otadata and two code slots, ota_0 before ota_1")
+        raise BoardError(f"{board.name}: partitions.csv must have otadata and two code slots, ota_0 before ota_1")
 
 
 def check_room(board: Board, frozen_bytes: int) -> int:
-    """Bytes that stay free in the code partition, reckoned; BoardError if the image would not fit."""
+    """An estimate of the bytes that stay free in the code partition. BoardError if the image would not fit."""
     free = board.code.length - INTERPRETER_BYTES[board.name] - frozen_bytes
     if free < 0:
-        raise BoardError(f"{board.name}: the image is some {-free} bytes too large for partition '{board.code.name}'")
+        raise BoardError(
+            f"{board.name}: the image is some {-free} bytes too large for partition '{board.code.name}': freeze less "
+            "code, or enlarge the partition in partitions.csv"
+        )
     return free
 
 
@@ -290,8 +293,8 @@ def version(core: Path) -> str:
 
 
 def base(board: Board, firmware: Path) -> bytes:
-    """A digest (8 bytes) of what a bundle relies on and cannot bring: partitions, MicroPython, C modules, and the files
-    that start it. A bundle made against another base is refused: it takes the whole image."""
+    """A digest (8 bytes) of everything below a bundle that a bundle cannot replace: partitions, MicroPython, C modules,
+    and the files that start it. A board refuses a bundle with another base; it then needs the whole image."""
     digest = hashlib.sha256(repr([*board.partitions.values()]).encode())
     digest.update(micropython_version().encode())
     files = [path for path in _sources(firmware / "modules") if path.suffix in (".c", ".h", ".cmake", ".py")]
@@ -302,7 +305,7 @@ def base(board: Board, firmware: Path) -> bytes:
 
 
 def micropython_version() -> str:
-    """Of the one that is built from packages, and of which a checkout for the other boards has to be."""
+    """The version of the MicroPython that is built from packages. A checkout for other boards must have the same."""
     match = re.search(r"^version=(\S+)$", (Path(__file__).with_name("micropython.sh")).read_text(), re.MULTILINE)
     assert match
     return match[1]

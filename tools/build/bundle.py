@@ -1,7 +1,8 @@
 """Makes a bundle: the modules of a relay that run in place of those frozen in an RP2 board's image (PROTOCOL §14).
 
-A ROMFS image (MicroPython's format, by mpremote's writer) of compiled modules, executed in place from flash. Owns which
-modules are in it; what is frozen is boards.py's, where it runs firmware/slots.py's.
+A bundle is a ROMFS image (MicroPython's format, by mpremote's writer) of compiled modules, executed in place from
+flash. Owns which modules are in it. What is frozen is the business of boards.py, where it runs that of
+firmware/slots.py.
 """
 
 from pathlib import Path
@@ -11,8 +12,8 @@ from mpremote.romfs import VfsRomWriter
 from tools.build import boards
 from tools.build.boards import Board, BoardError
 
-# The tiers of a MicroPython without the C modules, what tests want of the core, and what works on a board that is no
-# relay yet, where no bundle runs.
+# Tiers for a MicroPython without the C modules, a module that only tests need, and provisioning, which happens on a
+# blank board, where no bundle runs.
 LEFT_OUT = (
     "aead_plain.py",
     "cover_plain.py",
@@ -23,7 +24,7 @@ LEFT_OUT = (
     "provision.py",
 )
 PACKAGES = ("device", "tessera")
-# The numbers of lines, which only tracebacks show, are a twentieth of the code: room for what an update adds.
+# Without line numbers, which only tracebacks show, code is a twentieth smaller, which leaves room for later updates.
 WITHOUT_LINES = 3
 SINGLE = ("board.py", "tessera_build.py")
 
@@ -31,7 +32,8 @@ Module = tuple[str, Path, int]  # name in the image, source, optimisation level
 
 
 def make(board: Board, modules: list[Module], mpy_cross: Path) -> bytes:
-    """The bundle of a board from what its manifest freezes. BoardError if it is larger than its partition."""
+    """The bundle of a board, from the modules that its manifest freezes. BoardError if it does not fit its
+    partition."""
     content = pack(
         {
             name: boards.compile_module(name, source, WITHOUT_LINES, board.architecture, mpy_cross)
@@ -40,17 +42,20 @@ def make(board: Board, modules: list[Module], mpy_cross: Path) -> bytes:
     )
     room = board.partitions[board.bundles[0]].length
     if len(content) > room:
-        raise BoardError(f"{board.name}: a bundle of {len(content)} bytes, its partition has {room}")
+        raise BoardError(
+            f"{board.name}: a bundle of {len(content)} bytes, its partition has {room}: shorten code or texts of "
+            "firmware/tessera or firmware/device"
+        )
     return content
 
 
 def check_room(board: Board, modules: list[Module], mpy_cross: Path) -> int:
-    """Bytes that stay free in a bundle's partition; BoardError if there are none."""
+    """How many bytes stay free in a bundle's partition. BoardError if the bundle does not fit."""
     return board.partitions[board.bundles[0]].length - len(make(board, modules, mpy_cross))
 
 
 def bundled(modules: list[Module]) -> list[Module]:
-    """Those of the frozen modules that a bundle replaces, in order of name."""
+    """The frozen modules that a bundle replaces, in the order of their names."""
     return sorted(
         module
         for module in modules
@@ -60,7 +65,7 @@ def bundled(modules: list[Module]) -> list[Module]:
 
 
 def pack(modules: dict[str, bytes]) -> bytes:
-    """A ROMFS image of compiled modules by the names of their sources, with folders one deep."""
+    """A ROMFS image of compiled modules, {name of the source: code}, with one level of folders."""
     writer = VfsRomWriter()
     for name in sorted(name for name in modules if "/" not in name):
         writer.mkfile(_compiled(name), modules[name])

@@ -72,15 +72,15 @@ def frame_of_products() -> int:
 
 
 def constant(graph: Graph, name: str) -> int:
-    """Of the module: the first of two is for our field, the other one for the library's."""
+    """A constant of the module. It is defined twice: first for our field, then for the library's."""
     found = re.findall(rf"^#define {name} (\d+)$", MODULE.read_text(), re.MULTILINE)
     if len(found) != 2:
-        sys.exit(f"{MODULE}: {name} is not there twice")
+        sys.exit(f"{MODULE}: {name} must be defined twice, for either field; found {len(found)}")
     return int(found[0] if OWN_FIELD in graph.frames else found[1])
 
 
 def unwiped(graph: Graph) -> list[str]:
-    """Functions with secrets below them that reach deeper than what wipe_stack() overwrites."""
+    """Chains of calls with secrets on the stack that reach deeper than wipe_stack() overwrites."""
     reach = constant(graph, "WIPED_BYTES")
     wiping = [name for name, callees in graph.calls.items() if "wipe_stack" in callees]
     return [
@@ -102,7 +102,7 @@ def main() -> int:
     print(f"{'allowed':21}{limit:6} bytes  STACK_BYTES")
     for chain in unwiped(graph):
         good = False
-        print(f"{chain} reaches deeper than WIPED_BYTES")
+        print(f"{chain} reaches deeper than WIPED_BYTES: enlarge that in {MODULE.name}")
     return 0 if good else 1
 
 

@@ -1,8 +1,8 @@
-"""Partitions, manifests, frozen modules and bundles of every board: `make check-boards`.
+"""Checks partitions, manifests, frozen modules and bundles of every board: `make check-boards`.
 
-Usage: python -m tools.build.check_boards [--list]    --list names the boards, one a line
+Usage: python -m tools.build.check_boards [--list]    --list prints the names of the boards, one in each line
 
-Owns the checks' order and what is printed of them. What is read is boards.py's, what a bundle is, bundle.py's.
+Owns the order of the checks and what is printed. Reading a board is the business of boards.py, bundles of bundle.py.
 """
 
 import sys
@@ -26,7 +26,7 @@ from tools.build.boards import (
 
 
 def check_board(name: str, micropython: Path, mpy_cross: Path) -> str:
-    """Every check of one board; a line about it."""
+    """Do all checks of one board. Returns a line about it."""
     board = read_board(name)
     check_partitions(board)
     with tempfile.TemporaryDirectory() as scratch:
@@ -36,7 +36,7 @@ def check_board(name: str, micropython: Path, mpy_cross: Path) -> str:
     free = check_room(board, frozen)
     ring = board.partitions["ring"].length // 1024
     made = f"{len(modules)} modules, {frozen} bytes for {board.architecture}"
-    in_bundle = "" if room is None else f", {room} bytes in a bundle"
+    in_bundle = "" if room is None else f", {room} bytes free in a bundle"
     return f"{name:18} {made:42} ring {ring:4} KiB, some {free // 1024} KiB free{in_bundle}"
 
 
@@ -44,7 +44,7 @@ def check_all() -> Iterator[str]:
     micropython, mpy_cross = programs()
     missing = set(names()) ^ (set(planned.BOARDS) - {"GATEWAY"})
     if missing:
-        raise BoardError(f"only one of boards/ and planning.boards knows {', '.join(sorted(missing))}")
+        raise BoardError(f"{', '.join(sorted(missing))}: every board must be both in boards/ and in planning.boards")
     for name in names():
         yield check_board(name, micropython, mpy_cross)
 

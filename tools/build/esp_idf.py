@@ -1,6 +1,7 @@
-"""What building for a chip of Espressif needs beside MicroPython: an ESP-IDF that is set up, components of a registry.
+"""What a build for a chip of Espressif needs besides MicroPython: an ESP-IDF that is set up, and components of a
+registry.
 
-Owns what is said before such a build starts, or why it does not start. Importable without any of it.
+Owns the checks before such a build, and what they print. It can be imported without an ESP-IDF.
 """
 
 import os
@@ -25,7 +26,7 @@ PATIENCE_SECONDS = 20
 
 
 def version() -> str:
-    """Of the ESP-IDF in IDF_PATH, like "5.2.2"; "" if there is none."""
+    """The version of the ESP-IDF in IDF_PATH, like "5.2.2"; "" without an ESP-IDF."""
     try:
         text = Path(os.environ["IDF_PATH"], "tools", "cmake", "version.cmake").read_text()
     except (KeyError, OSError):

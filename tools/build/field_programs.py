@@ -1,14 +1,14 @@
-"""Programs around libsecp256k1 and this project's field for it: how they are compiled and run, on the host and in QEMU.
+"""Compiles and runs programs around libsecp256k1 and this project's field for it, on the host and in QEMU.
 
 Usage: python -m tools.build.field_programs MACHINE [--exhaustive] [--count N] [--field FIELD]
        python -m tools.build.field_programs MACHINE --cases N
 
-Runs the library's own test program, or its exhaustive tests of a curve of order 13, to its end; exit status and output
-are the program's. With --cases, every primitive of the portable field over N cases instead: the digest of the results
-must be the host's. MACHINE is `host`, or what QEMU emulates: those need qemu-system-arm; or qemu-system-misc,
-gcc-riscv64-unknown-elf and picolibc-riscv64-unknown-elf; or qemu-user, gcc-xtensa-lx106 and picolibc-xtensa-lx106-elf,
-which setup.sh installs for `make bench-fields` only, because `make test` needs none of them. What operations cost in
-instructions: field_counts.py.
+Runs the library's own test program, or its exhaustive tests of a curve of order 13, and passes on exit status and
+output. --cases runs every primitive of the portable field over N cases instead; the digest of the results must be the
+same as on the host. MACHINE is `host` or a machine that QEMU emulates. Those need the packages qemu-system-arm; or
+qemu-system-misc, gcc-riscv64-unknown-elf and picolibc-riscv64-unknown-elf; or qemu-user, gcc-xtensa-lx106 and
+picolibc-xtensa-lx106-elf. setup.sh installs them for `make bench-fields` only, as `make test` does not need them.
+field_counts.py counts the instructions of operations.
 """
 
 import argparse

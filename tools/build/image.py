@@ -10,9 +10,9 @@ Usage: python -m tools.build.image BOARD [--output FOLDER] [--work FOLDER] [--fr
   --library-field   with the libraries' own field, AES and SHA-256, to compare; build/<BOARD>-library-field
   --again    even if the same content was built before, here or in another tree
 
-MICROPY_DIR names a MicroPython with its submodules, for boards that need what no package has. Owns the order of the
-steps and image.json. How MicroPython is built is micropython.sh's, what is frozen boards.py's, what may not be frozen
-image_guard.py's, what boards with a chip of Espressif need besides (IDF_PATH) esp_idf.py's.
+MICROPY_DIR names a MicroPython with its submodules, for boards that need parts that no package has. Owns the order of
+the steps and image.json. Leaves to others: how MicroPython is built (micropython.sh), what is frozen (boards.py), what
+may not be frozen (image_guard.py), what boards with a chip of Espressif need besides, with IDF_PATH (esp_idf.py).
 """
 
 import argparse
@@ -128,7 +128,7 @@ def digest_of(files: list[Path], stage: Path, rest: str = "") -> str:
 
 
 def describe(tree: Path) -> str:
-    """The state of a git checkout, "" if it is none."""
+    """The state of a git checkout; "" if the folder is not a checkout."""
     trusted = f"safe.directory={tree}"  # git reads nothing of another user's checkout without it
     command = ["git", "-c", trusted, "-C", str(tree), "describe", "--always", "--dirty", "--abbrev=40"]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -139,8 +139,8 @@ def describe(tree: Path) -> str:
 
 
 def forget_other_configuration(stage: Path, tree: Path, build: Path) -> None:
-    """Remove a build that was made with other settings, C modules or another MicroPython: its makefiles build over what
-    changed in a source, and do not see that a header's setting changes which names there are."""
+    """Remove a build that was made with other settings, C modules or another MicroPython. The makefiles rebuild changed
+    sources only, and do not notice that a setting in a header changes the list of names."""
     configured = build.parent / "configuration"
     settings = sorted(path for path in stage.rglob("*") if path.is_file() and path.suffix not in _NO_SETTINGS)
     key = f"{digest_of([*settings, HERE / 'micropython.sh'], stage)} {tree}"
@@ -320,7 +320,7 @@ def make_image(
         shutil.copytree(BUILT / key, finished)
         renew_versions(finished / "image.json", board, tree)
         put_in_place(finished, output)
-        return f"{board.name}: {output} holds the image, which was built before"
+        return f"{board.name}: {output} has an image that was built earlier from the same sources"
     finished.mkdir(parents=True)
     forget_other_configuration(stage, tree, build)
     compile_image(board, tree, manifest, build)
@@ -339,11 +339,11 @@ def make_image(
     put_in_place(finished, output)
     flash = described["flash"]
     used = flash["code_bytes"] - flash["code_free_bytes"]
-    return f"{board.name}: {output} holds the image: {used} bytes, {flash['code_free_bytes']} free"
+    return f"{board.name}: {output} has a new image: {used} bytes, {flash['code_free_bytes']} free"
 
 
 def put_in_place(finished: Path, output: Path) -> None:
-    """Replace file by file, image.json last: whoever uses the image while another is built never misses one."""
+    """Replace file by file, image.json last, so that a program that uses the image meanwhile finds every file."""
     output.mkdir(parents=True, exist_ok=True)
     names = sorted((path.name for path in finished.iterdir()), key=lambda name: (name == "image.json", name))
     for name in names:
@@ -371,7 +371,7 @@ def renew_versions(path: Path, board: Board, tree: Path) -> None:
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Whoever reads the file has the old content or the new one."""
+    """Replace a file at once: a reader gets the old content or the new one."""
     beside = path.with_name(f".{path.name}.new")
     beside.write_bytes(content)
     beside.replace(path)

@@ -1,6 +1,6 @@
-"""What may not be in an image: tests, their fixed keys, and generators whose numbers come again.
+"""Keeps out of an image what may not be in it: tests, their fixed keys, and generators with predictable numbers.
 
-Owns the list, which it reads from tests/core and tests/vectors themselves. Used by image.py before and after the build.
+Owns the list, which it reads from tests/core and tests/vectors. image.py asks it before and after the build.
 """
 
 import importlib

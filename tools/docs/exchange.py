@@ -1,6 +1,6 @@
 """One whole exchange between a member and a relay, byte by byte, from the test vectors.
 
-Owns how it is shown. The bytes are those of tests/vectors/channel.json, which the second implementation made.
+Owns how it is shown. The bytes come from tests/vectors/channel.json, which the second implementation made.
 """
 
 import json

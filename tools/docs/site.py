@@ -1,9 +1,9 @@
 """What the site adds to MkDocs: pages that lie outside docs/, links to files of the repository, pages that the
 navigation does not name.
 
-A link in a page is written as it works in the repository. In the site one to a page that lies elsewhere leads to that
-page; one to a file that is no page is shown as its path. Either has to exist: a link to nothing is a warning, which
-ends a strict build.
+Links in a page are written as they work in the repository. In the site a link to a page outside docs/ leads to that
+page, and a link to another file is shown as its path. Both must exist: a broken link is a warning, which ends a strict
+build.
 """
 
 import logging

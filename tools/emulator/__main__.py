@@ -1,8 +1,8 @@
 """`make emulate`: switches a board on and says where its console and its network are; Ctrl-C switches it off.
 
-With --relay it puts a relay's directory on a board that has none yet, waits until it serves, and shows its console. A
-board with Wi-Fi has an access point in its reach: the one that relay.json names, or one that relay.json is told of.
-What the board does with it is said as it happens.
+With --relay it puts a relay's directory on a blank board, waits until the relay serves, and shows its console. A board
+with Wi-Fi has an access point in reach: the one that relay.json names, or one that is written into relay.json. What the
+board does with the access point is printed as it happens.
 """
 
 import argparse
@@ -70,13 +70,13 @@ def run(arguments: argparse.Namespace) -> int:
         if guest_port:
             print(f"network   127.0.0.1:{board.address[1]} leads to port {guest_port} of the board")
         if radio:
-            print(f"Wi-Fi     {radio.ssid} ({radio.security}) is in reach; its password: {radio.password or 'none'}")
+            print(f"Wi-Fi     {radio.ssid} ({radio.security}) is in reach; password: {radio.password or 'none'}")
             threading.Thread(target=show_wifi, args=(board,), daemon=True).start()
         if arguments.relay:
             start_relay(board, arguments.relay, {"wifi": radio.name()} if radio else None)
-        print("Ctrl-C switches it off.", flush=True)
+        print("Ctrl-C switches the board off.", flush=True)
         status = board.wait()
-    print(f"the board went off: status {status}")
+    print(f"the board went off: status {status} (emulator.mjs lists them)")
     return status
 
 
@@ -89,7 +89,9 @@ def find_radio(image: Path, relay: Path | None) -> Radio | None:
     name = json.loads(described.read_text())["board"]
     board = json.loads((BOARDS / name / "board.json").read_text())
     if board["mcu"] != CHIP:
-        raise EmulatorError(f"a {name} has an {board['mcu']}: images for an {CHIP} can be emulated, like RPI_PICO_W's")
+        raise EmulatorError(
+            f"a {name} has an {board['mcu']}; only images for an {CHIP} can be emulated: use RPI_PICO or RPI_PICO_W"
+        )
     if "WiFi" not in board["features"]:
         return None
     wifi = json.loads(read(relay / CONFIGURATION)).get("wifi") if relay else None
@@ -108,23 +110,23 @@ def show_wifi(board: Board) -> None:
 
 
 def in_words(happening: Happening, hostname: str | None) -> str | None:
-    """What the board, which calls itself so, did; None if that is nothing to tell."""
+    """In words what the board, whose name is hostname, did; None if that is not worth telling."""
     match happening.what, *happening.details:
         case "joined", ssid, security:
             return f"joined {ssid} ({security})"
         case "has the address", address:
-            return f"has the address {address}" + (f", by the name of {hostname}" if hostname else "")
+            return f"has the address {address}" + (f" and the name {hostname}" if hostname else "")
         case "refused", ssid, _:
             return f"has a wrong password for {ssid}"
         case "none", ssid:
-            return f"finds no network {ssid}"
+            return f"does not find the network {ssid}"
         case "left", ssid:
             return f"left {ssid}"
     return None
 
 
 def start_relay(board: Board, directory: Path, settings: dict[str, dict[str, str]] | None) -> None:
-    """Until the relay serves; from then on its console is on ours."""
+    """Provision the board if it is blank, wait until the relay serves, and show its console from then on."""
     if not is_provisioned(board):
         print(f"provisioning the board with {directory}; its first start takes a while", flush=True)
         provision(board, directory, settings)

@@ -177,7 +177,7 @@ class FleetRounds(Rounds):
 
     def seal(self, opens: int, in_time: bool) -> None:
         """The log sealed the rounds before `opens`."""
-        self._log.settle()
+        self._log.void_doubtful()
         self.served += in_time
         self._keyring.mark(opens, self._keyring.sealed_count + in_time)
         self._sealed = True
@@ -353,7 +353,7 @@ class FleetRelay(WatchedRelay):
         self._require_admitted(session)
         if bucket >= state.rule.buckets:
             raise BadRequest("no such bucket")
-        if session.repeats(state.open_round, session.mark(bucket, record)):
+        if session.repeats(state.open_round, session.prefix(bucket, record)):
             return None
         key = self.seat.token_key
         if key is None or state.open_round < state.posting_from:
@@ -371,7 +371,7 @@ class FleetRelay(WatchedRelay):
             return
         if not self.seat.posts_left(token, mark):
             raise QuotaSpent("this token has no posts left")
-        noted = session.mark(bucket, record)
+        noted = session.prefix(bucket, record)
         frame = frames.Record(self.writer.id(), state.open_round, bucket, bytes(record), key.name, mark)
         self.writer.request(frame, then=lambda: session.remember(noted))
 

@@ -1,11 +1,11 @@
-"""Figures per board: its chip, its flash, how much of that the record ring and the key ring get, and how fast it is.
+"""Figures of each board: its chip, its flash and how record ring and key ring share it, and its speed.
 
-Owns what plans are checked against and the sizes that relay.json carries, and what a board is told by when an image is
-flashed. Leaves to others: offsets and partition tables (the board folders, which are checked against this), what is
-stored in the rings (the core).
+Owns the limits that plans are checked against, the sizes in relay.json, and the chip by which flashing recognises a
+board. Leaves to others: offsets and partition tables (the board folders, which are checked against this), the content
+of the rings (the core).
 
-The rest of each flash is for code, for littlefs (configuration, two parameter sets of at most 32 KiB, a ledger of 250
-bytes an epoch: 98 KiB for the longest schedule) and for updates in service: a second code slot, or two bundles.
+The rest of each flash is for code, for littlefs (configuration, two parameter sets of at most 32 KiB, and a ledger with
+250 bytes for each epoch: 98 KiB for the longest schedule) and for updates: a second code slot, or two bundles.
 """
 
 from dataclasses import dataclass
@@ -16,43 +16,44 @@ from tessera.params import SPARE_PAGES
 
 from ..errors import UsageError
 
-# Two banks of four sectors: an update that removes a key writes one bank and erases the other. A mark a round, and a
-# lease for four posts, fill a bank of two so often that rounds of two minutes wear it out in seven years; four last 15.
+# Two banks of four sectors each. A key ring gets a mark for each round and a lease for each four posts. With banks of
+# two sectors, rounds of two minutes wear the flash out in seven years; with four it lasts 15.
 KEYRING_SECTORS = 8
 
-# Four members at once get such a cell from a heap of 192 KB where objects are twice as large as on a board
-# (tests/core/test_memory.py). An ESP32 whose memory bears fewer lets fewer in (firmware/device/chip_esp32.py).
+# Records of the largest cell that four members can fetch at once from a heap of 192 KB in which objects are twice as
+# large as on a board (tests/core/test_memory.py). An ESP32 with less memory takes fewer sessions
+# (firmware/device/chip_esp32.py).
 CELL_RECORDS = 1120
 
-# Of a constant batch: what fits the sectors that a board erases in the window before a round, less one for pages that
-# fail (tessera.machine, tessera.relay).
+# Records of a constant batch that fit into the sectors that a board erases in the window before a round, of which one
+# is left for pages that fail (tessera.machine, tessera.relay).
 CONSTANT_RECORDS = 112
 
-# A board's index has a byte for the bucket of a page, a server's u16, which is the page format's.
+# A board's index has one byte for the bucket of a page, a server's has two, as the page format has.
 BUCKETS, BUCKETS_OF_SERVERS = 256, 1 << 16
 
-# A record's page has 27 bits for its number in a batch (tessera.batch): 32 GiB.
+# A batch has 27 bits for the number of a page (tessera.batch), which is enough for 32 GiB.
 _RING_SECTORS_MOST = (1 << 27) // PAGES_PER_SECTOR
 
-# Of a Raspberry Pi Pico's time (`make bench-device`, docs/measurements.md, rounded up): a full handshake with the
-# ephemeral that it uses up, and a frame of 1,040 bytes from a cell's request to what can be sent. No other board's
-# processor does less in a second.
+# Milliseconds of a Raspberry Pi Pico (`make bench-device`, docs/measurements.md, rounded up), which is the slowest of
+# the boards: for a full handshake with its ephemeral key, and for a frame of 1,040 bytes of a cell.
 HANDSHAKE_MS = Fraction(81)
 FRAME_MS = Fraction(9)
 
 
 @dataclass(frozen=True)
 class Board:
-    """One kind of hardware. Sizes are in erase sectors of 4096 bytes; erase_cycles is the flash maker's endurance.
+    """One kind of hardware.
 
-    ring_sectors, keyring_sectors: of the two rings; where there is a ..._most that is more, a relay is made with what
-    its members need. buckets: as many as its index tells apart. several: whether several processes can be one relay.
-    mcu: the chip, as board.json names it, "" if there is none. image_offset: the byte of the flash at which the image
-    of a board begins; on an ESP32 that is where its chip looks for the boot loader (board.json's flash_offset).
-    network: what it reaches members over, ppp, wlan or lan. mhz: the clocks that its relay.json may ask for; without
-    that a relay has the first of them. cell_records: of one cell, real ones and cover, as many as its heap has room for
-    while four members read; None where memory is no question. constant_records: of a constant batch. handshake_ms,
-    frame_ms: of its time, for a reader's full handshake and for a frame of a cell.
+    flash_sectors, ring_sectors, keyring_sectors: in erase sectors of 4096 bytes. ring_sectors_most,
+    keyring_sectors_most: if they are more, a relay is made with what its members need, up to these. erase_cycles: the
+    flash's rated endurance. mcu: the chip, as board.json names it, "" for a server. image_offset: the byte of the flash
+    at which an image begins; on an ESP32 the chip looks for the boot loader there (flash_offset in board.json).
+    network: "ppp", "wlan" or "lan". mhz: the processor clocks that relay.json may ask for, the default first. buckets:
+    that its index can tell apart. several: whether several processes can be one relay. cell_records: records, with
+    cover, of the largest cell that its heap has room for while four members read; None for no limit. constant_records:
+    of the largest constant batch. handshake_ms, frame_ms: how long a reader's full handshake and a frame of a cell
+    take.
     """
 
     name: str
@@ -79,23 +80,24 @@ class Board:
 
     @property
     def ring_pages(self) -> int:
-        """That a relay can have at most."""
+        """The pages of the largest record ring that a relay on it can have."""
         return int(max(self.ring_sectors, self.ring_sectors_most) * PAGES_PER_SECTOR)
 
     @property
     def fill_pages(self) -> int:
-        """To which a bank of the key ring is filled at most: half of it, then the core writes a fresh one in the window
-        after the next seal."""
+        """How many pages of a key ring's bank are filled at most: half of them. Then the core begins a new bank in the
+        window after the next seal."""
         return int(max(self.keyring_sectors, self.keyring_sectors_most) // 2 * PAGES_PER_SECTOR // 2)
 
     def keyring_sectors_for(self, pages: int) -> int:
-        """Of a relay whose snapshots have so many pages: on a server room for as many again to append."""
+        """Sectors of the key ring of a relay whose snapshots have so many pages. On a server they leave as many pages
+        for what is appended."""
         wanted = 2 * -(-4 * pages // PAGES_PER_SECTOR)  # two banks, of which half is filled
         return max(self.keyring_sectors, min(wanted, self.keyring_sectors_most))
 
     def ring_sectors_for(self, records: int) -> int:
-        """Of a relay that is made for so many records: on a server room for twice as many, so that an office can grow,
-        and never less than ring_sectors."""
+        """Sectors of the record ring of a relay that is made for so many records. On a server there is room for twice
+        as many, so that an office can grow; never less than ring_sectors."""
         wanted = -(-2 * (records + SPARE_PAGES) // PAGES_PER_SECTOR)
         return max(self.ring_sectors, min(wanted, self.ring_sectors_most))
 
@@ -121,18 +123,18 @@ BOARDS = {
         Board("OLIMEX_ESP32_POE", _kib(4096), _kib(768), "esp32", 0x1000, network="lan"),
         # 8192 KiB = 64 + 2 × 2048 code + 512 littlefs + 32 key ring + 3072 ring, and 416 to spare: 30 KiB of index.
         Board("ESP32_GENERIC_S3", _kib(8192), _kib(3072), "esp32s3", network="wlan"),
-        # A server's rings are rows of a database, of which blank pages take no disk, 36 bytes of memory a sector and
-        # little time at a start: 1 GiB keeps what 32,000 members post in four days of 32 records each, and it has more
-        # where its members need more; 8 MiB the leases of 200,000 tokens, and 64 MiB those of 1.6 million, of which a
-        # key ring can say how many pages they take.
-        # `make bench`: 0.3 ms of both ends' 0.56 ms, and 0.04 ms.
+        # A server's rings are rows of a database. Blank pages take no disk, 36 bytes of memory for each sector and
+        # little time at a start. A record ring of 1 GiB has room for what 32,000 members post in four days of 32
+        # records each; it is larger if members need more. A key ring of 8 MiB holds the leases of 200,000 tokens, 64
+        # MiB those of 1.6 million. Times by `make bench`: 0.3 ms of 0.56 ms for both ends of a handshake, and 0.04 ms
+        # for a frame.
         Board(
             "GATEWAY",
             _kib(1048576 + 8192),
             _kib(1048576),
             keyring_sectors=_kib(8192),
             cell_records=None,
-            constant_records=0xFFFF,  # what the frames of a cell count
+            constant_records=0xFFFF,  # a frame has 16 bits for the number of records in its cell
             ring_sectors_most=_RING_SECTORS_MOST,
             keyring_sectors_most=_kib(65536),
             buckets=BUCKETS_OF_SERVERS,
@@ -145,7 +147,7 @@ BOARDS = {
 
 
 def board(name: str) -> Board:
-    """The board of this name. Raises UsageError that lists the names."""
+    """The board of this name. Raises UsageError with the known names."""
     try:
         return BOARDS[name]
     except KeyError:

@@ -1,8 +1,8 @@
-"""The planner: of three kinds of cover the one that is best for an office, with rounds, retention and posts that its
-board bears for years.
+"""The planner: chooses the best of three kinds of cover for an office, with rounds, retention and posts that its board
+can bear for years.
 
-Owns what is chosen where an office says nothing, and the reason. Leaves to others: which sets are valid (plan.py),
-what each costs and promises (figures.py).
+Owns the choice of what an office leaves open, and the reason that is given for it. Leaves to others: which plans are
+valid (plan.py), what they cost and promise (figures.py).
 """
 
 from collections.abc import Collection, Iterator
@@ -23,21 +23,23 @@ from .boards import Board, board
 from .plan import Choice, Plan, Unfit, check, check_copies, check_cover, check_losses, check_ranges, make
 
 FLASH_YEARS = 10
-MEGABYTES_A_DAY = Fraction(6)  # a member's download, unless an office says otherwise
+MEGABYTES_A_DAY = Fraction(6)  # of a member's download, unless an office says otherwise
 ROUNDS = (60, 90, 120, 180, 240, 300, 360, 480, 600, 900, 1200, 1800, 3600)  # seconds; whole fractions of a day
-RETENTION = (3, 2, 1)  # over a weekend, if there is room
-MESSAGES = 32  # of one part, a member and day, if there is room
-_MESSAGES_LEAST = 8  # with fewer than that, messages are kept less long
+RETENTION = (3, 2, 1)  # epochs, the best first: three last over a weekend
+MESSAGES = 32  # of one part for each member and day, if there is room
+_MESSAGES_LEAST = 8  # if there is room for fewer, a shorter retention is tried
 
-# One delivery, for who asks for a table of that kind and says nothing else.
+# The bound of one delivery for cover "delivery" if an office does not say it.
 DELIVERY_EPSILON, DELIVERY_DELTA = Fraction("0.1"), Fraction("1e-6")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wish:
-    """What an office asks for; None leaves it to the planner. messages: of one part, a member and day. epsilon, delta:
-    of one delivery. megabytes: of a member's download a day, at most (of 10^6 bytes). relays: as many as there are
-    copies, if nobody says."""
+    """What an office asks for. None leaves a value to the planner.
+
+    messages: of one part, for each member and day. epsilon, delta: of one delivery. megabytes: the most that a member
+    downloads in a day (10^6 bytes). relays: by default as many as there are copies. Other fields: see Choice.
+    """
 
     members: int
     cover: str | None = None
@@ -61,14 +63,14 @@ class Wish:
 
     @property
     def placed(self) -> dict[str, Any]:
-        """What a choice says of relays and copies."""
+        """The fields of a Choice for relays and copies."""
         relays = self.copies if self.relays is None else self.relays
         return {"relays": relays, "topology": self.topology, "copies": self.copies}
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What one kind of cover comes to: a plan, or why there is none. shorter: why its rounds are not shorter."""
+    """The result for one kind of cover: a plan, or the refusal. shorter: why its rounds are not shorter, in words."""
 
     cover: str
     plan: Plan | None
@@ -78,7 +80,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Planned:
-    """The plan that was chosen, the three kinds side by side, and the reason in one line."""
+    """The chosen plan, the results for all three kinds of cover, and the reason in one line."""
 
     plan: Plan
     kinds: tuple[Kind, ...]
@@ -86,8 +88,8 @@ class Planned:
 
 
 def choose(wish: Wish) -> Planned:
-    """Raises UsageError if no kind, or not the one that is asked for, keeps to the wish: what is wrong, and what would
-    fit."""
+    """Choose a plan for a wish. Raises UsageError that says what is wrong and what would fit, if no kind of cover (or
+    not the one that is asked for) satisfies the wish."""
     _check(wish)
     kinds = tuple(_kind(cover, wish) for cover in COVERS)
     if wish.cover is not None:
@@ -102,8 +104,10 @@ def choose(wish: Wish) -> Planned:
 
 
 def plan_for(wish: Wish, options: Collection[str] = ()) -> Plan:
-    """The plan alone. Raises as choose does; what would fit is said by these options of the command that asks, which
-    has not all of `tessera plan`. Beside a kind that is asked for no other is looked at, whose table may take seconds.
+    """The plan alone. Raises as choose() does, but proposes only these options, which are those of the command that
+    asks.
+
+    If the wish names a kind of cover the others are not computed, as a table may take seconds.
     """
     try:
         if wish.cover is None:
@@ -139,13 +143,14 @@ def _check(wish: Wish) -> None:
     check_copies(**wish.placed)
     most = composition.MOST // wish.copies  # deliveries that a table of a day can be made for
     if wish.messages is not None and not 1 <= wish.messages <= most:
-        raise UsageError(f"{wish.messages} messages a day are not in 1 to {most}", f"use --messages {MESSAGES}")
+        raise UsageError(f"messages is {wish.messages}, not in 1 to {most}", f"use --messages {MESSAGES}")
     if wish.megabytes is not None and wish.megabytes <= 0:
-        raise UsageError("a download of nothing carries nothing", f"use --megabytes {MEGABYTES_A_DAY}")
+        raise UsageError("megabytes must be more than 0", f"use --megabytes {MEGABYTES_A_DAY}")
 
 
 def _kind(cover: str, wish: Wish) -> Kind:
-    """The shortest rounds that the board's flash and the download allow; with rounds that are given, those."""
+    """The plan with the shortest rounds that the board's flash and the download allow, or with the rounds of the
+    wish."""
     refused: UsageError | None = None
     shorter: str | None = None
     try:
@@ -158,7 +163,7 @@ def _kind(cover: str, wish: Wish) -> Kind:
                         shorter = worn
                         continue
                     if too_large and choice.deliveries >= too_large.deliveries:
-                        continue  # a table for as many or more is no smaller
+                        continue  # a table for as many deliveries or more would be as large
                     made = make(choice)
                 except UsageError as error:
                     refused = error
@@ -173,7 +178,9 @@ def _kind(cover: str, wish: Wish) -> Kind:
     except UsageError as error:
         refused = error
     if refused is None:
-        refused = UsageError(f"no rounds of up to an hour are long enough: {shorter}", "allow more: --megabytes")
+        refused = UsageError(
+            f"even rounds of an hour are too short: {shorter}", "allow a larger download with --megabytes"
+        )
     return Kind(cover, None, refused)
 
 
@@ -182,7 +189,7 @@ def _rounds(wish: Wish) -> tuple[int, ...]:
 
 
 def _worn(choice: Choice, chosen: Board) -> str | None:
-    """Why flash asks for longer rounds; None if it does not. A server has none that is its own."""
+    """In words why the flash needs longer rounds; None if it does not. Servers have no flash that wears."""
     if chosen.several:
         return None
     years = figures.flash_years_of(choice, chosen)
@@ -190,7 +197,7 @@ def _worn(choice: Choice, chosen: Board) -> str | None:
 
 
 def _too_much(made: Plan, wish: Wish) -> str | None:
-    """Why the download asks for longer rounds; None if it does not."""
+    """In words why the download needs longer rounds; None if it does not."""
     megabytes = figures.download_a_day(made) / figures.MEGABYTE
     if megabytes <= (wish.megabytes or MEGABYTES_A_DAY):
         return None
@@ -201,14 +208,14 @@ def _check_download(made: Plan, most: Fraction) -> None:
     found = figures.download_a_day(made) / figures.MEGABYTE
     if found > most:
         raise UsageError(
-            f"rounds of {made.choice.round_seconds} s are {figures.in_tenths(found)} MB a day for every member, not "
-            f"{figures.in_tenths(most)}",
+            f"with rounds of {made.choice.round_seconds} s each member downloads {figures.in_tenths(found)} MB a day, "
+            f"more than {figures.in_tenths(most)}",
             f"leave --round-seconds out, or use --megabytes {figures.in_tenths(found)}",
         )
 
 
 def _choices(cover: str, wish: Wish, round_seconds: int) -> Iterator[Choice]:
-    """What there is to try with rounds of this length, best first."""
+    """The choices to try with rounds of this length, the best first."""
     epoch_rounds = wish.epoch_rounds or max(2, min(DAY_SECONDS // round_seconds, 65535))
     start = Choice(
         members=wish.members,
@@ -228,7 +235,8 @@ def _choices(cover: str, wish: Wish, round_seconds: int) -> Iterator[Choice]:
 
 
 def _kept(start: Choice, wish: Wish) -> Iterator[tuple[int, int]]:
-    """(retention_epochs, posts_per_token): the longest retention in which a member has the posts that are wanted."""
+    """(retention_epochs, posts_per_token) to try: the longest retention at which a member has the wanted posts
+    first."""
     wanted = wish.posts_per_token or _posts(start, wish.messages or MESSAGES)
     fixed = wish.posts_per_token is not None or wish.messages is not None
     retentions = RETENTION if wish.retention_epochs is None else (wish.retention_epochs,)
@@ -242,13 +250,13 @@ def _kept(start: Choice, wish: Wish) -> Iterator[tuple[int, int]]:
 
 
 def _posts(start: Choice, messages: int) -> int:
-    """Posts of each token for so many messages a day."""
+    """How many posts each token needs for so many messages a day, in whole leases."""
     an_epoch = Fraction(messages * start.epoch_seconds, DAY_SECONDS * start.tokens_per_epoch)
     return max(1, -(-an_epoch // LEASE_POSTS)) * LEASE_POSTS
 
 
 def _posts_fitting(start: Choice, retention_epochs: int) -> int:
-    """Posts of each token that the record ring has room for."""
+    """For how many posts of each token the record ring has room, in whole leases."""
     room = board(start.board).ring_pages - SPARE_PAGES
     return int(room // (start.tokens * (retention_epochs + 1)) // LEASE_POSTS * LEASE_POSTS)
 
@@ -266,7 +274,8 @@ def _covered(choice: Choice, wish: Wish) -> Choice:
 
 
 def _keeps(made: Plan, wish: Wish) -> bool:
-    """Whether a member can send what was asked for: with a table for one delivery the day may allow less."""
+    """Whether a member can send as many messages as the wish says. With a table for one delivery the day's budget may
+    allow fewer."""
     found = figures.messages_a_day(made)
     return found >= (wish.messages or 1)
 
@@ -274,17 +283,18 @@ def _keeps(made: Plan, wish: Wish) -> bool:
 def _too_few(kinds: tuple[Kind, ...], wish: Wish) -> UsageError:
     most = max((figures.messages_a_day(kind.plan) for kind in kinds if kind.plan), default=0)
     return UsageError(
-        f"{wish.messages or 1} messages a member and day fit no kind of cover here", f"use --messages {most} or fewer"
+        f"no kind of cover here allows {wish.messages or 1} messages for each member and day",
+        f"use --messages {most} or fewer",
     )
 
 
 def _frames(made: Plan) -> Fraction:
-    """What readers pay a round: cells come in frames of four records."""
+    """What readers download in each round, in frames of four records."""
     return max(Fraction(1), figures.records_a_cell(made) / RECORDS_PER_FRAME)
 
 
 def _why(best: Kind, kinds: tuple[Kind, ...]) -> str:
-    """In one line."""
+    """The reason for the cheapest kind, in one line."""
     made = _planned(best)
     others = [
         f"{IN_WORDS[kind.cover]} {_records(kind.plan)}" for kind in kinds if kind.plan and kind.cover != best.cover
@@ -303,7 +313,7 @@ def _records(made: Plan) -> str:
 
 
 def _said(asked: Kind, kinds: tuple[Kind, ...]) -> str:
-    """In one line, for a kind that was asked for."""
+    """The reason for a kind that was asked for, in one line, with a cheaper kind if there is one."""
     others = [kind.plan for kind in kinds if kind.plan and kind.cover != asked.cover]
     cheaper = [other for other in others if _frames(other) < _frames(_planned(asked))]
     text = f"{IN_WORDS[asked.cover].capitalize()}, as you asked"

@@ -1,8 +1,8 @@
 """What a plan costs and promises, in numbers: for the table of `tessera plan`, the planner's choice and the annex.
 
-Owns what counts as a member's day and month. Leaves to others: which sets are valid (plan.py), composition
-(privacy/composition.py), words. Every figure is exact unless its name says estimate, fractions stay fractions until
-they are printed, and what is rounded is rounded to the unfavourable side.
+Owns the definition of a member's day and month. Leaves to others: which plans are valid (plan.py), composition
+(privacy/composition.py), how figures are worded. A figure is exact unless its name says estimate. Fractions stay
+fractions until they are printed, and rounding goes to the unfavourable side.
 """
 
 import math
@@ -34,25 +34,27 @@ from .plan import (
 )
 
 MESSAGE_PARTS = 16
-GUESS = 0.01  # what somebody thinks before watching, of which is said what it becomes
+GUESS = 0.01  # probability of a suspicion before watching; reports say what it becomes
 MONTH_DAYS = 30
 YEAR_DAYS = 365
 MEGABYTE = 1_000_000
-SECTOR_NUMBERS = 1 << 27  # of a ring in all its life: 31 bits of a page's seq, of which 4 are its place
-NO_BOUND = Fraction(64)  # with this ε, and a δ of 1, nothing is promised
+SECTOR_NUMBERS = 1 << 27  # in the life of a ring: a page's seq has 31 bits, of which 4 are its place in the sector
+NO_BOUND = Fraction(64)  # this ε together with a δ of 1 stands for no bound
 
-# A record waits for its moment in a round, and is read by an agent in the round after it.
+# A record waits for its moment in a round, and an agent reads it in the round after that.
 LATENCY_ROUNDS = 2
 LATENCY_SECONDS = 10
 
-# What the other bound of a plan's messages is, for people.
+# What bounds the messages of a plan, for people.
 BY_PRIVACY, BY_ROUNDS, BY_RING, BY_CELL, BY_TOKENS = "the day's ε, δ", "rounds", "record ring", "heap", "posts a token"
 
 
 @dataclass(frozen=True)
 class Loss:
-    """What so many deliveries of one member show at most: (ε, δ), upper bounds. `exchanged`: against as many others
-    in its place; else against none."""
+    """Upper bounds (ε, δ) of what so many deliveries of one member reveal. of: one of the names below.
+
+    exchanged: compared with a day that has as many deliveries in other cells; otherwise with a day that has none.
+    """
 
     of: str
     deliveries: int
@@ -85,17 +87,17 @@ def losses(
     day_delta: Fraction,
     copies: int,
 ) -> list[Loss]:
-    """Of a delivery, of one message's copies if there are several, of the longest message, a day of so many messages
-    and a month of such days, each delivery in a cell of its own, each copy a delivery.
+    """The losses of one delivery, of all copies of a message if there are several, of the longest message, of a day
+    with so many messages, and of a month of such days. Each copy is a delivery, in a cell of its own.
 
-    A day is named at the δ that the office promises of it, and so is the longest message; a month at 30 times that;
-    copies at as many times a delivery's. Without thresholds nothing shows.
+    delivery: (ε, δ) of one delivery. A day and the longest message are computed at day_delta, a month at 30 times that,
+    copies at as many times the δ of one delivery. Without thresholds all losses are 0.
     """
     a_day = messages * copies
     wanted = [(LONGEST, MESSAGE_PARTS * copies, day_delta, False)]
     if copies > 1:
         wanted.insert(0, (COPIES, copies, min(copies * delivery[1], Fraction(1)), False))
-    if messages:  # in epochs of weeks there may be less than one a day, which says nothing of a day
+    if messages:  # with epochs of weeks there may be less than one message a day, and then no day to compute
         wanted += [
             (A_DAY, a_day, day_delta, False),
             (ANOTHER_DAY, a_day, day_delta, True),
@@ -111,8 +113,8 @@ def losses(
 def loss_of(
     thresholds: tuple[int, ...], deliveries: int, delta: Fraction, exchanged: bool
 ) -> tuple[Fraction, Fraction]:
-    """(ε, δ) of so many deliveries: at this δ, or at the next tenfold that any ε has; (NO_BOUND, 1) if none has,
-    (0, 0) without thresholds."""
+    """(ε, δ) of so many deliveries, at this δ or the smallest tenfold of it at which there is an ε. (NO_BOUND, 1) if
+    there is none, (0, 0) without thresholds."""
     if not thresholds:
         return Fraction(0), Fraction(0)
     parts = [Part(thresholds, 1, deliveries)]
@@ -125,14 +127,14 @@ def loss_of(
 
 
 def messages_a_day(plan: Plan) -> int:
-    """Messages of one part that a member's program sends in a day: none, if not one fits the day's budget."""
+    """How many messages of one part a member's program sends in a day; 0 if not one fits the day's budget."""
     choice = plan.choice
     day = choice.day_epsilon, choice.day_delta
     return allowance.of_a_day(plan.thresholds, day, _by_tokens(plan), choice.round_seconds, choice.copies)
 
 
 def checked_messages_a_day(plan: Plan) -> int:
-    """`messages_a_day`. Raises UsageError if it is none."""
+    """messages_a_day(). Raises UsageError if it is 0."""
     fitting = messages_a_day(plan)
     if not fitting:
         choice, (epsilon, delta) = plan.choice, plan.delivery
@@ -152,7 +154,7 @@ def checked_messages_a_day(plan: Plan) -> int:
 
 
 def limit_of_messages(plan: Plan) -> str:
-    """What of it bounds `messages_a_day`, for people."""
+    """In words what bounds messages_a_day()."""
     choice = plan.choice
     if messages_a_day(plan) < allowance.by_rounds(_by_tokens(plan), choice.round_seconds):
         return BY_PRIVACY
@@ -171,12 +173,12 @@ def _by_tokens(plan: Plan) -> int:
 
 
 def loss_rows(plan: Plan) -> list[Loss]:
-    """`losses` of a plan."""
+    """The losses() of a plan."""
     return losses(plan.thresholds, plan.delivery, messages_a_day(plan), plan.choice.day_delta, plan.choice.copies)
 
 
 def figures(plan: Plan) -> dict[str, Any]:
-    """All of them. Numbers are rounded to the unfavourable side, or exact fractions as text."""
+    """All figures of a plan. Numbers are rounded to the unfavourable side; exact fractions are text."""
     return _privacy(plan) | _traffic(plan) | _capacity(plan) | _wear(plan)
 
 
@@ -199,8 +201,8 @@ def _privacy(plan: Plan) -> dict[str, Any]:
 
 
 def records_a_cell(plan: Plan) -> Fraction:
-    """On average if every member sends all that a day allows, to members of all relays alike: what readers download
-    of one relay, a round."""
+    """How many records readers download from one relay in each round, on average, if every member sends all that a day
+    allows and members are spread evenly over the relays."""
     choice = plan.choice
     if not plan.table:
         return Fraction(plan.constant)
@@ -210,31 +212,32 @@ def records_a_cell(plan: Plan) -> Fraction:
 
 
 def download_a_day(plan: Plan) -> Fraction:
-    """Bytes of cells and their ends that an agent, which fetches every round from each relay that has its mailbox,
-    downloads while nobody posts."""
+    """Bytes of cells and END frames that an agent downloads in a day while nobody posts. It fetches every round from
+    each relay that has its mailbox."""
     return _cells_a_day(plan.choice) * (cell_bytes_mean(plan) + CELL_FRAME_BYTES)
 
 
 def download_in_use(plan: Plan, buckets: int) -> Fraction:
-    """`download_a_day` if everybody sends all that a day allows, with so many buckets: a record more is a quarter of a
-    frame more."""
+    """download_a_day() if everybody sends all that a day allows, with so many buckets. Another record is another
+    quarter of a frame."""
     choice = plan.choice
     posted = Fraction(choice.members * messages_a_day(plan) * choice.copies, buckets * choice.relays)
     return download_a_day(plan) + choice.copies * posted * Fraction(CELL_FRAME_BYTES, RECORDS_PER_FRAME)
 
 
 def _cells_a_day(choice: Choice) -> Fraction:
-    """That a member reads: one a round of each relay that has its mailbox."""
+    """How many cells a member reads in a day: one in each round from each relay that has its mailbox."""
     return Fraction(DAY_SECONDS * choice.copies, choice.round_seconds)
 
 
 def in_tenths(value: Fraction) -> str:
-    """For people: one decimal, rounded up."""
+    """A number for people, with one decimal, rounded up."""
     return f"{float(Fraction(-(-value * 10 // 1), 10)):g}"
 
 
 def cohorts(members: int) -> int:
-    """Of so many members, by which a relay can tell posting sessions apart (PROTOCOL §6)."""
+    """How many cohorts so many members form; a relay can tell posting sessions of different cohorts apart (PROTOCOL
+    §6)."""
     return int(1 << log2_cohorts(members))
 
 
@@ -242,7 +245,7 @@ def _traffic(plan: Plan) -> dict[str, Any]:
     choice = plan.choice
     mean = cell_bytes_mean(plan)
     idle = _cells_a_day(choice) * (mean + Fraction(CELL_FRAME_BYTES, FETCH_ROUNDS))
-    # Of a table: a record more is a quarter of a frame more, on average over where a cell's last frame happens to end.
+    # With a table, another record is another quarter of a frame, on average over how full a cell's last frame is.
     posted = Fraction(choice.posts_an_epoch * choice.copies * DAY_SECONDS, choice.epoch_seconds * choice.buckets)
     records = posted if plan.table else 0
     return {
@@ -283,12 +286,12 @@ def _capacity(plan: Plan) -> dict[str, Any]:
 
 
 def flash_years(plan: Plan) -> int:
-    """Until a sector reaches its rated erases, with every post used and a boot a day; an estimate."""
+    """Years until a sector reaches its rated erases, if every post is used and the relay boots daily; an estimate."""
     return flash_years_of(plan.choice, plan.board)
 
 
 def flash_years_of(choice: Choice, chosen: Board) -> int:
-    """`flash_years`, which depend on no table."""
+    """flash_years() of a choice; they do not depend on its table."""
     return int(chosen.erase_cycles / (max(_erases_a_day(choice, chosen)) * YEAR_DAYS))
 
 
@@ -303,23 +306,23 @@ def _wear(plan: Plan) -> dict[str, Any]:
 
 
 def ring_numbers_years(plan: Plan) -> Fraction:
-    """Until the numbers that sectors of the ring have in order of use (PROTOCOL §10) are used up, if every post is
-    used; rounded down to tenths. Then another relay takes its place."""
+    """Years until the numbers of the ring's sectors (PROTOCOL §10) are used up, if every post is used; rounded down to
+    tenths. Then the relay must be replaced."""
     choice = plan.choice
     a_year = _sectors_a_day(choice) * YEAR_DAYS
     return Fraction(10 * SECTOR_NUMBERS // a_year, 10)
 
 
 def _sectors_a_day(choice: Choice) -> Fraction:
-    """Of the ring, that are filled. The log closes a sector at the latest 255 rounds after its first record; a boot
-    opens a new one."""
+    """How many sectors of the record ring are filled in a day. The log closes a sector at the latest 255 rounds after
+    its first record, and a boot opens a new one."""
     epochs_a_day = Fraction(DAY_SECONDS, choice.epoch_seconds)
     sectors = Fraction(choice.posts_an_epoch, PAGES_PER_SECTOR) + Fraction(choice.epoch_rounds, 255)
     return sectors * epochs_a_day + 1
 
 
 def _erases_a_day(choice: Choice, chosen: Board) -> tuple[Fraction, Fraction]:
-    """Of a sector of the record ring, and of the key ring."""
+    """(erases of each sector of the record ring, of the key ring) in a day."""
     epochs_a_day = Fraction(DAY_SECONDS, choice.epoch_seconds)
     ring = _sectors_a_day(choice) / chosen.ring_sectors_for(choice.posts_an_epoch * (choice.retention_epochs + 1))
     appended = choice.epoch_rounds + Fraction(choice.posts_an_epoch, LEASE_POSTS)
@@ -329,7 +332,7 @@ def _erases_a_day(choice: Choice, chosen: Board) -> tuple[Fraction, Fraction]:
 
 
 def percent(probability: float, up: bool = True) -> str:
-    """Rounded to the unfavourable side; never 100 %, as nothing here is certain."""
+    """A probability in percent, rounded to the unfavourable side. Never 100 %, as nothing here is certain."""
     scaled = probability * 1000
     rounded = math.ceil(scaled - 1e-9) if up else math.floor(scaled + 1e-9)
     if rounded >= 1000:
@@ -338,6 +341,6 @@ def percent(probability: float, up: bool = True) -> str:
 
 
 def _up(value: Fraction, digits: int) -> int | float:
-    """A printable number, rounded up to so many decimals."""
+    """A number that can be printed, rounded up to so many decimals."""
     scaled = -(-value * 10**digits // 1)
     return scaled if not digits else float(Fraction(scaled, 10**digits))

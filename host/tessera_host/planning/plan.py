@@ -1,9 +1,11 @@
-"""Parameter planning: the gate in front of every parameter set (PROTOCOL §2, DESIGN §9).
+"""Plans: every parameter set comes from one that was checked here (PROTOCOL §2, DESIGN §9).
 
-Owns which sets are valid for which board, and the plan file. Leaves to others: what they cost and promise (figures.py),
-which one is best for an office (choosing.py), the noise tables (noise.py), sizes and speed of boards (boards.py),
-signing a set (signer.py). What a board bears is one relay's, whichever: all members' copies of all that they may post
-can meet there, and all may read there in every round. So it does not depend on how many relays there are.
+Owns which plans are valid for which board, and the plan file. Leaves to others: what plans cost and promise
+(figures.py), which one is best for an office (choosing.py), the noise tables (noise.py), sizes and speed of boards
+(boards.py), signing a set (signer.py).
+
+Limits of a board hold for each relay alone, however many there are: copies of everything that all members may post can
+meet on one relay, and all members may read there in every round.
 """
 
 import json
@@ -29,21 +31,21 @@ from .boards import BOARDS, BUCKETS_OF_SERVERS, Board, board
 
 VERSION = 4
 
-# What a member's day shall stay within unless an office says otherwise.
+# The (ε, δ) that a member's day stays within, unless an office says otherwise.
 DAY_EPSILON, DAY_DELTA = Fraction(2), Fraction("2e-5")
 _DAY_EPSILON_MOST = 100
 
-MEMBERS_FLOOR = 20  # a bucket: fewer hide too little in each other
+MEMBERS_FLOOR = 20  # in each bucket; fewer members cannot hide among each other
 
-# PROTOCOL §10, key ring; tessera.keyring has its own, which cost a board no memory.
+# Of a key ring's pages (PROTOCOL §10). tessera.keyring has constants of its own, which cost a board no memory.
 _EPOCHS_A_PAGE = 3
 _LEASES_A_PAGE = 25
-_APPEND_PAGES = 4  # with less room for marks and leases a bank would be rewritten at nearly every seal
+_APPEND_PAGES = 4  # for marks and leases; with fewer a bank would be rewritten at nearly every seal
 
 CELL_COUNTED = 0xFFFF  # records of a cell that its frames can count (PROTOCOL §5)
 
-# Of a board's time in a round, what its readers may take if every member reads: the other half is for what is posted,
-# for tokens, the seal, and who comes twice.
+# The share of a board's time in a round that readers may take if every member reads. The rest is for posts, tokens, the
+# seal, and members who connect twice.
 _READING_SHARE = Fraction(1, 2)
 
 _RANGES = {
@@ -65,12 +67,12 @@ _DECIMAL = re.compile(r"\d{1,9}(\.\d{1,40})?([eE][+-]?\d{1,2})?|\d{1,30}/[1-9]\d
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """What whoever plans decides; tokens are a member's for each relay.
+    """The values that a plan is made of. Tokens are those of one member for each relay.
 
-    epsilon, delta: of one delivery. A table for deliveries is made from them; one for a day keeps to them, too, if they
-    are given; constant batches have none. day_epsilon, day_delta: what a member's day stays within; members' programs
-    see to it where the cover does not. deliveries: of a day, for which the table of a day is made; else 0. copies: on
-    how many of the relays each record is, each a delivery of its own; topology: which those are (PROTOCOL §12).
+    epsilon, delta: the bound of one delivery. A table for one delivery is made from it; a table for a day keeps to it
+    if it is given; constant batches have none. day_epsilon, day_delta: the bound of a member's day, which members'
+    programs keep where the cover does not. deliveries: in a day, for which a table for a day is made; otherwise 0.
+    copies: on how many relays each record is, each being a delivery. topology: on which ones (PROTOCOL §12).
     """
 
     members: int
@@ -98,23 +100,23 @@ class Choice:
 
     @property
     def tokens(self) -> int:
-        """What all members have for one relay and epoch."""
+        """How many tokens all members together have for one relay and epoch."""
         return self.members * self.tokens_per_epoch
 
     @property
     def posts_an_epoch(self) -> int:
-        """What all members together may post to one relay in an epoch."""
+        """How many records all members together may post to one relay in an epoch."""
         return self.tokens * self.posts_per_token
 
     @property
     def one_delivery(self) -> tuple[Fraction, Fraction] | None:
-        """(ε, δ) that one delivery is to stay within, if somebody asked for it."""
+        """The bound (ε, δ) of one delivery, None if there is none."""
         return None if self.epsilon is None or self.delta is None else (self.epsilon, self.delta)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A valid choice and its noise table; None where every batch has as many records."""
+    """A valid choice and its noise table. table is None for constant batches."""
 
     choice: Choice
     board: Board
@@ -122,7 +124,7 @@ class Plan:
 
     @property
     def constant(self) -> int:
-        """C of constant batches, 0 of others: a record of every token."""
+        """C, the records of a constant batch: one for every token. 0 for other kinds of cover."""
         return 0 if self.table else self.choice.tokens
 
     @property
@@ -131,7 +133,7 @@ class Plan:
 
     @property
     def cover_mean(self) -> Fraction:
-        """Records of a cell in which nobody posted."""
+        """How many records a cell has in which nobody posted, on average."""
         return self.table.mean() if self.table else Fraction(self.constant)
 
     @property
@@ -140,17 +142,18 @@ class Plan:
 
     @property
     def delivery(self) -> tuple[Fraction, Fraction]:
-        """(ε, δ) of one delivery as a set says them: whole millionths, and exact for that; (0, 0) if nothing shows."""
+        """(ε, δ) of one delivery as in a parameter set: ε in whole millionths, and the exact δ for it. (0, 0) for
+        constant batches."""
         if self.table is None:
             return Fraction(0), Fraction(0)
         return self.table.epsilon, self.table.exact_delta
 
     def parts(self, deliveries: int) -> list[Part]:
-        """So many deliveries, each in a cell of its own, for `composition`."""
+        """So many deliveries, each in a cell of its own, as parts for `composition`."""
         return [Part(self.thresholds, 1, deliveries)] if self.table else []
 
     def as_json(self) -> dict[str, Any]:
-        """The plan file: the choice, and the table."""
+        """The content of the plan file: the choice and the table."""
         choice = asdict(self.choice) | {
             name: None if value is None else noise.decimal(value, 40)
             for name, value in ((name, getattr(self.choice, name)) for name in _FRACTIONS)
@@ -160,7 +163,8 @@ class Plan:
 
 
 def make(choice: Choice) -> Plan:
-    """Check a choice and compute its table. Raises UsageError: what is wrong, and which option to give which value."""
+    """Check a choice and compute its table. Raises UsageError that says what is wrong and which option needs which
+    value."""
     chosen = check(choice)
     made = Plan(choice, chosen, _table(choice))
     if made.table:
@@ -170,7 +174,7 @@ def make(choice: Choice) -> Plan:
 
 
 def check(choice: Choice) -> Board:
-    """All that needs no table, which takes its time. Raises UsageError, as `make` does."""
+    """Check everything for which no table is needed, as that takes time. Raises UsageError as make() does."""
     check_ranges(choice)
     check_copies(choice.topology, choice.copies, choice.relays)
     _check_privacy(choice)
@@ -197,12 +201,14 @@ def load(path: Path) -> Plan:
         raise InvalidInput(f"{path} is a plan of a version this program does not know", "make it anew: tessera plan")
     plan = restore(choice, str(path))
     if recorded != plan.as_json()["thresholds"]:
-        raise InvalidInput(f"the noise table in {path} is not that of its epsilon and delta", "make it anew")
+        raise InvalidInput(
+            f"the noise table in {path} does not belong to its epsilon and delta", "make it anew: tessera plan"
+        )
     return plan
 
 
 def restore(choice: Mapping[str, Any], source: str) -> Plan:
-    """The plan of a `choice` as `as_json` writes it. Raises InvalidInput naming `source`."""
+    """The plan for a `choice` as as_json() writes it. Raises InvalidInput that names `source`."""
     try:
         given = {name: choice[name] for name in Choice.__dataclass_fields__}
         if any(type(given[name]) is not int for name in _RANGES) or type(given["allow_small"]) is not bool:
@@ -216,21 +222,21 @@ def restore(choice: Mapping[str, Any], source: str) -> Plan:
 
 
 def _table(choice: Choice) -> noise.NoiseTable | None:
-    """Takes half a second for a day."""
+    """The noise table of a choice, None for constant batches. One for a day takes half a second."""
     if choice.cover == DAY:
         return shaping.day_table(choice.deliveries, choice.day_epsilon, choice.day_delta, choice.one_delivery)
     return noise.table(*choice.one_delivery) if choice.one_delivery else None
 
 
 def decimal_option(name: str, text: str) -> Fraction:
-    """An exact number from an option: 0.1, 1e-6 or 1/10; never by way of a float. Raises UsageError."""
+    """The exact number in an option, like 0.1, 1e-6 or 1/10, without floating point. Raises UsageError."""
     if not _DECIMAL.fullmatch(text):
         raise UsageError(f"{name} is '{text[:40]}', not a positive decimal", f"write --{name} like 0.1 or 1e-6")
     return Fraction(text)
 
 
 def check_ranges(choice: Choice) -> None:
-    """Raises UsageError that names the nearest value that can be."""
+    """Check the range of each value. Raises UsageError that proposes the nearest possible value."""
     for name, (low, high) in _RANGES.items():
         value = getattr(choice, name)
         if not low <= value <= high:
@@ -246,7 +252,7 @@ def check_ranges(choice: Choice) -> None:
 
 
 def check_kind(topology: str) -> None:
-    """Raises UsageError for a topology that there is not."""
+    """Raises UsageError for an unknown topology."""
     if topology not in KINDS:
         raise UsageError(f"there is no topology '{str(topology)[:40]}'", f"use --topology {' or '.join(KINDS)}")
 
@@ -256,7 +262,7 @@ def check_copies(topology: str, copies: int, relays: int) -> None:
     check_kind(topology)
     if copies > relays:
         _refuse(
-            f"{copies} copies of a record need as many relays, these are {relays}",
+            f"{copies} copies of a record need as many relays, the plan has {relays}",
             {"copies": relays, "relays": copies},
         )
 
@@ -265,9 +271,9 @@ def _check_privacy(choice: Choice) -> None:
     check_cover(choice.cover)
     check_losses(choice.cover, choice.epsilon, choice.delta, choice.day_epsilon, choice.day_delta)
     if choice.cover == DELIVERY and choice.epsilon is None:
-        raise UsageError("a table for one delivery is made from its epsilon and delta", "give --epsilon and --delta")
+        raise UsageError("cover 'delivery' needs epsilon and delta of one delivery", "give --epsilon and --delta")
     if (choice.cover == DAY) != (choice.deliveries > 0):
-        raise UsageError("a table for a day is made for a number of messages", "give --messages with --cover day")
+        raise UsageError("cover 'day' needs a number of messages, and no other cover has one", "give --messages")
 
 
 def check_cover(kind: str) -> None:
@@ -279,19 +285,19 @@ def check_cover(kind: str) -> None:
 def check_losses(
     cover: str, epsilon: Fraction | None, delta: Fraction | None, day_epsilon: Fraction, day_delta: Fraction
 ) -> None:
-    """Raises UsageError unless (ε, δ) of one delivery, if they are given, and of a day can be those of this kind of
-    cover."""
+    """Raises UsageError unless this kind of cover can have these bounds (ε, δ) of one delivery, if given, and of a
+    day."""
     if (epsilon is None) != (delta is None):
         raise UsageError("epsilon and delta of one delivery belong together", "give both, --epsilon and --delta")
     if cover == CONSTANT and epsilon is not None:
-        raise UsageError("in constant batches no delivery shows: ε and δ are 0", "leave --epsilon and --delta out")
+        raise UsageError("constant batches reveal nothing, so they have no ε and δ", "leave --epsilon and --delta out")
     if epsilon is not None and delta is not None:
         noise.check_range(epsilon, delta)
     _check_day(day_epsilon, day_delta)
 
 
 def _check_day(epsilon: Fraction, delta: Fraction) -> None:
-    """Raises UsageError unless (ε, δ) can be a member's day: whole millionths below 100, and below 1."""
+    """Raises UsageError unless ε of a member's day is in whole millionths below 100 and δ below 1."""
     if not 0 < epsilon < _DAY_EPSILON_MOST or epsilon % noise.EPSILON_UNIT:
         raise UsageError(
             f"epsilon of a member's day is {noise.decimal(epsilon)}, not a decimal of at most six places between 0 and "
@@ -306,7 +312,7 @@ def _check_buckets(choice: Choice, chosen: Board) -> None:
     if choice.buckets > chosen.buckets:
         able = next(other.name for other in BOARDS.values() if other.buckets == BUCKETS_OF_SERVERS)
         _refuse(
-            f"the index of {chosen.name} tells {chosen.buckets} buckets apart, these are {choice.buckets}",
+            f"{chosen.name} can tell {chosen.buckets} buckets apart, the plan has {choice.buckets}",
             {"buckets": chosen.buckets, "board": able},
         )
 
@@ -320,7 +326,7 @@ def _check_anonymity(choice: Choice) -> None:
     options["members"] = MEMBERS_FLOOR * choice.buckets
     share = noise.decimal(Fraction(choice.members, choice.buckets))
     _refuse(
-        f"{share} members a bucket are fewer than the {MEMBERS_FLOOR} that can hide among each other",
+        f"{share} members in each bucket are too few to hide among each other, which takes {MEMBERS_FLOOR}",
         options,
         "accept it with --allow-small",
     )
@@ -348,7 +354,7 @@ def _check_capacity(choice: Choice, chosen: Board) -> None:
 
 
 def _check_keyring(choice: Choice, chosen: Board) -> None:
-    """A snapshot with a lease of every token must leave room to append."""
+    """Check that a snapshot with a lease of every token leaves room to append."""
     room = chosen.fill_pages
     if snapshot_pages(choice.retention_epochs, choice.tokens) + _APPEND_PAGES <= room:
         return
@@ -358,12 +364,12 @@ def _check_keyring(choice: Choice, chosen: Board) -> None:
         "members": _members_at_most(choice, tokens // choice.tokens_per_epoch),
     }
     held = choice.members * choice.tokens_per_epoch
-    _refuse(f"the key ring of {chosen.name} keeps leases of {tokens} tokens an epoch, these are {held}", options)
+    _refuse(f"the key ring of {chosen.name} has room for leases of {tokens} tokens, the plan has {held}", options)
 
 
 def _check_cell(choice: Choice, chosen: Board, cover: int) -> None:
-    """Nobody can be kept from posting all that there is into one round and bucket: that cell, with as many as `cover`
-    records of cover, must fit the heap, or nobody can fetch it."""
+    """Members cannot be kept from posting everything into one round and bucket. That cell, with up to `cover` dummies,
+    must fit into the heap, otherwise nobody could fetch it."""
     if chosen.cell_records is None or choice.posts_an_epoch + cover <= chosen.cell_records:
         return
     posts = chosen.cell_records - cover
@@ -374,7 +380,7 @@ def _check_cell(choice: Choice, chosen: Board, cover: int) -> None:
         "board": next(other.name for other in BOARDS.values() if other.cell_records is None),
     }
     _refuse(
-        f"all {choice.posts_an_epoch} posts of an epoch may come into one cell, with up to {cover} records of cover: "
+        f"members may post all {choice.posts_an_epoch} records of an epoch into one cell, with up to {cover} dummies: "
         f"the heap of {chosen.name} has room for {chosen.cell_records}",
         options,
         "a larger epsilon or delta" if posts < LEASE_POSTS else "",
@@ -382,15 +388,17 @@ def _check_cell(choice: Choice, chosen: Board, cover: int) -> None:
 
 
 def _check_constant(choice: Choice, chosen: Board) -> None:
-    """A batch has a record of every token; with several buckets each would have such a one."""
+    """A constant batch has one record for every token, and so would each of several buckets."""
     if choice.buckets > 1:
-        raise UsageError("constant batches are for one bucket: each would have all tokens' records", "use --buckets 1")
+        raise UsageError(
+            "constant batches need one bucket: each bucket would hold a record for every token", "use --buckets 1"
+        )
     most = chosen.constant_records
     if choice.tokens <= most:
         return
     _refuse(
-        f"constant batches of {choice.tokens} records, one of every token, are more than the {most} that {chosen.name} "
-        "has erased sectors for",
+        f"constant batches have {choice.tokens} records, one for every token, and {chosen.name} can store {most} in a "
+        "round",
         {
             "tokens_per_epoch": most // choice.members,
             "members": _members_at_most(choice, most // choice.tokens_per_epoch),
@@ -400,8 +408,8 @@ def _check_constant(choice: Choice, chosen: Board) -> None:
 
 
 def _check_readers(made: Plan) -> None:
-    """Whoever reads makes a full handshake a round (a resumption would be a pseudonym), and everybody may be at home on
-    this relay and read in every round. Of a server there can be several."""
+    """Check that the board has time for all members as readers in every round. A reader makes a full handshake in each
+    round, as a resumption would be a pseudonym. Several servers can be one relay, so they are not refused."""
     choice, chosen = made.choice, made.board
     each = _reading_ms(made, chosen)
     room = readers_a_round(made, chosen)
@@ -415,30 +423,30 @@ def _check_readers(made: Plan) -> None:
     }
     share = noise.decimal(choice.round_seconds * _READING_SHARE)
     _refuse(
-        f"{choice.members} members read in every round, each with a handshake of its own and a cell, which takes "
-        f"{chosen.name} about {_up(each)} ms: half of a round, {share} s, is enough for {room}",
+        f"{choice.members} members read in every round. A handshake and a cell for each take {chosen.name} about "
+        f"{_up(each)} ms, and half of a round, {share} s, is enough for {room}",
         options,
     )
 
 
 def _reading_ms(made: Plan, chosen: Board) -> Fraction:
-    """Of a board's time for one member and round: a full handshake, and a cell in which nobody posted."""
+    """Milliseconds of a board for one reader in a round: a full handshake, and a cell in which nobody posted."""
     return chosen.handshake_ms + chosen.frame_ms * Fraction(cell_bytes_mean(made), CELL_FRAME_BYTES)
 
 
 def readers_a_round(made: Plan, chosen: Board) -> int:
-    """For how many the board's time suffices; an estimate."""
+    """For how many readers in each round the board has time; an estimate."""
     return int(1000 * made.choice.round_seconds * _READING_SHARE / _reading_ms(made, chosen))
 
 
 def gateways(made: Plan) -> int:
-    """Processes, each with a core of its own, that are one relay for so many readers; an estimate."""
+    """How many processes, each with a processor core of its own, one relay needs for so many readers; an estimate."""
     return -(-made.choice.members // readers_a_round(made, made.board)) if made.board.several else 1
 
 
 def overfilling(made: Plan) -> int | None:
-    """How many members together could post so much into one cell that nobody can fetch it, as its frames count no
-    further; None if all together could not. (On a board no cell is that large, whoever posts.)"""
+    """How many members together could post so much into one cell that its frames can no longer count the records, so
+    that nobody can fetch it. None if all of them could not, which is so on every board."""
     choice = made.choice
     if made.table is None or choice.posts_an_epoch + made.cover_most <= CELL_COUNTED:
         return None
@@ -446,7 +454,7 @@ def overfilling(made: Plan) -> int | None:
 
 
 def cell_bytes_mean(made: Plan) -> Fraction:
-    """Of a cell in which nobody posted."""
+    """The mean number of bytes of a cell in which nobody posted."""
     return _mean_bytes(made.table) if made.table else Fraction(cell_bytes(made.constant))
 
 
@@ -456,17 +464,17 @@ def _mean_bytes(table: noise.NoiseTable) -> Fraction:
 
 
 def cell_bytes(records: int) -> int:
-    """Bytes on the wire of a sealed batch: whole frames of four records, one frame if it is empty (PROTOCOL §5)."""
+    """Bytes of a sealed batch on the network: whole frames of four records, one frame if it is empty (PROTOCOL §5)."""
     return int(CELL_FRAME_BYTES * max(1, -(-records // RECORDS_PER_FRAME)))
 
 
 def _members_at_most(choice: Choice, members: int) -> int | None:
-    """A number of members to propose, unless the anonymity floor would refuse it next."""
+    """A number of members to propose; None if MEMBERS_FLOOR would refuse it."""
     return members if choice.allow_small or members >= MEMBERS_FLOOR * choice.buckets else None
 
 
 class Unfit(UsageError):
-    """Numbers that do not go together, and options of `tessera plan`, by their names, with values that would."""
+    """Numbers that do not fit together. options: names of options of `tessera plan`, with values that would fit."""
 
     def __init__(self, message: str, options: Mapping[str, Any], otherwise: str = "") -> None:
         proposals = [f"--{name.replace('_', '-')} {value}" for name, value in options.items()]
@@ -475,12 +483,12 @@ class Unfit(UsageError):
         self._options = options
 
     def within(self, options: Collection[str]) -> UsageError:
-        """The same for a command that has these options only."""
+        """The same error for a command that has only these options."""
         return Unfit(self.message, {name: value for name, value in self._options.items() if name in options})
 
 
 def _refuse(message: str, options: Mapping[str, Any], otherwise: str = "") -> None:
-    """Raise Unfit, proposing the options whose value is one that can be given."""
+    """Raise Unfit that proposes those of the options whose value is in its range."""
     good = {
         name: value
         for name, value in options.items()
@@ -490,7 +498,8 @@ def _refuse(message: str, options: Mapping[str, Any], otherwise: str = "") -> No
 
 
 def snapshot_pages(retention_epochs: int, tokens: int) -> int:
-    """HEAD, the epochs kept and the open and next one, and a lease of each of so many tokens."""
+    """Pages of a key ring's snapshot: its head, the kept epochs with the open and the next one, and a lease of each of
+    so many tokens."""
     return 1 + -(-(retention_epochs + 2) // _EPOCHS_A_PAGE) + -(-tokens // _LEASES_A_PAGE)
 
 

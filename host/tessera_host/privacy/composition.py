@@ -1,30 +1,33 @@
-"""What several deliveries reveal together, exactly: privacy loss distributions in integers.
+"""What several deliveries reveal together, computed exactly: privacy loss distributions in integers.
 
-Owns the sums, for any ε up to 100 and at most 4096 cells of a kind; beyond, they are still upper bounds. How many
-deliveries a member's day may have is `allowance`'s business, how they are told others'.
+Owns these sums, which are exact for any ε up to 100 and at most 4096 cells of a kind; beyond that they are upper
+bounds. How many deliveries a member's day may have is the business of `allowance`.
 
-Somebody who sees every published count compares two stories: that a member caused certain records, and that it did not.
-A cell (relay, bucket, round) in which the member caused s records shows N + s instead of N beside what others posted;
-N is drawn from the epoch's noise table, in every cell anew. A count that p of 2^64 draws give in the one story and q in
-the other has the loss ln(p / q). The losses of different cells add up, so their distributions multiply as polynomials
-do; of the whole, `δ(ε) = Σ max(0, p - e^ε q)`, and the other way round (Koskela, Jälkö, Honkela, Computing tight
-differential privacy guarantees using FFT, 2020). What only one of the stories can show has an infinite loss.
+An observer who sees every published count compares two stories: in the first a member caused certain records, in the
+second it did not. A cell (relay, bucket, round) in which the member caused s records shows N + s instead of N, besides
+what others posted; N is drawn from the epoch's noise table, anew in every cell. A count that p of 2^64 draws give in
+the first story and q in the second has the loss ln(p / q). The losses of different cells add up, so their distributions
+multiply like polynomials. For the whole, `δ(ε) = Σ max(0, p - e^ε q)`, in both directions (Koskela, Jälkö, Honkela,
+Computing tight differential privacy guarantees using FFT, 2020). A count that only one of the stories can show has an
+infinite loss.
 
-Every rounding makes δ larger, none smaller, both ways:
+Every rounding makes δ larger, never smaller, in both directions:
 
-- Losses lie on a grid, at n · 2 ln ρ. An outcome between two points is split into one on each, so that p and q are
-  together what they were (Doroshenko, Ghazi, Kamath, Kumar, Manurangsi, Connect the dots: tighter discrete
-  approximations of privacy loss distributions, 2022): who is told which part it was sees more, never less. So both
-  follow from √(p q), which is kept: p = ρ^n √(p q), q = ρ^-n √(p q). One product serves both ways, which differ in the
-  sign of n.
-- √(p q) is a whole multiple of a unit that is so small that p, where the loss is largest, is one of 2^-64. Products
-  are exact and then rounded up, each coefficient; p and q rise with it.
-- An outcome at either end whose masses are together less than 2^-56, or whose loss is so far beyond ±ε that it counts
-  in full but for e^-6 of it, becomes two: one that only the one story can show, and one that only the other can.
+- Losses lie on a grid, at n · 2 ln ρ. An outcome between two points is split into one on each, so that the sums of p
+and
+  q stay the same (Doroshenko, Ghazi, Kamath, Kumar, Manurangsi, Connect the dots: tighter discrete approximations of
+  privacy loss distributions, 2022). An observer who is told which part it was learns more, never less. So only √(p q)
+  is kept, from which both follow: p = ρ^n √(p q), q = ρ^-n √(p q). One product serves both directions, which differ in
+  the sign of n.
+- √(p q) is a multiple of a unit that is so small that p is a multiple of 2^-64 even where the loss is largest. Products
+  are exact, then each coefficient is rounded up; p and q grow with it.
+- An outcome at either end is replaced by two, one that only the first story can show and one that only the second can,
+  if its masses are together less than 2^-56, or if its loss is so far beyond ±ε that it counts in full but for e^-6 of
+  it.
 - e^ε and the powers of ρ are enclosed by integers.
 
-Polynomials are the integers which they are at a large power of two (Kronecker substitution), and stay so: CPython's
-multiplication is fast enough, no package has to be installed by members, and all coefficients are rounded at once.
+A polynomial is represented by the integer that is its value at a large power of two (Kronecker substitution). CPython
+multiplies such integers fast enough, members need no further package, and all coefficients are rounded at once.
 """
 
 from bisect import bisect_left
@@ -39,7 +42,7 @@ from typing import NamedTuple
 
 from . import estimate, noise
 
-MOST = 4096  # deliveries that are counted at all
+MOST = 4096  # deliveries that are counted at most
 MILLIONTH = Fraction(1, 10**6)
 
 _BITS, _CUT_BITS = 64, 56
@@ -51,10 +54,10 @@ _EPSILON_MOST = 64
 _SIGMA_BITS = 32
 _COARSE, _FINE = 3, 6  # steps of the grid to the standard deviation of a cell's loss
 _STEPS_OF_FEW = 192
-_NEAR = Fraction(7, 8)  # of δ: an estimate that is as near is not made again
+_NEAR = Fraction(7, 8)  # ratio of δ to the wanted one; an estimate as near as that is not made again
 
-# Losses that other cells may yet bring back to ε are kept: those of so many standard deviations, as far as that may
-# matter. Where it is more, V of all losses is above 324 and their mean, V/2, far beyond any ε.
+# Losses are kept as far from ε as other cells may bring them back: so many standard deviations, up to a limit. At the
+# limit the variance V of all losses is above 324, and their mean, V/2, is far beyond any ε.
 _FAR, _DEVIATIONS, _SPREAD_MOST = 6, 5, Fraction(90)
 
 
@@ -67,22 +70,24 @@ class Part(NamedTuple):
 
 
 def delta_of(parts: Iterable[Part], epsilon: Fraction, exchange: bool = False) -> Fraction:
-    """The δ at which all of it is (ε, δ) indistinguishable, never below the truth, at most 1.
+    """The δ at which the parts are (ε, δ) indistinguishable from a day without them, in both directions.
 
-    Indistinguishable from a day without it, whichever of the two is true; with `exchange`, from a day with as much of
-    it in other cells.
+    Never below the true value, at most 1. exchange: compare with a day that has as many deliveries in other cells.
     """
     return _delta(_day(parts, exchange), epsilon)
 
 
 def delta_roughly(parts: Iterable[Part], epsilon: Fraction) -> Fraction:
-    """`delta_of`, on a coarse grid: a little more, in a fraction of the time."""
+    """delta_of() on a coarse grid: slightly larger, in a fraction of the time."""
     return _delta(_day(parts, False), epsilon, _COARSE)
 
 
 def epsilon_of(parts: Iterable[Part], delta: Fraction, exchange: bool = False) -> Fraction | None:
-    """The ε at which all of it is (ε, delta) indistinguishable, in millionths, never below the truth. None if there is
-    none up to 64: then what one of the stories cannot show weighs more than delta."""
+    """The ε, in whole millionths, at which the parts are (ε, delta) indistinguishable from a day without them.
+
+    Never below the true value. None if there is no such ε up to 64: then counts that only one of the stories can show
+    weigh more than delta. exchange: see delta_of().
+    """
     day = _day(parts, exchange)
     reach = _about(day, delta)
     while not (curve := _curve(day, reach))(reach) <= delta:
@@ -94,14 +99,14 @@ def epsilon_of(parts: Iterable[Part], delta: Fraction, exchange: bool = False) -
 
 
 def deliveries_within(thresholds: tuple[int, ...], epsilon: Fraction, delta: Fraction) -> int:
-    """How many records, each in another cell of this table, stay within (ε, δ) together; at most 4096."""
+    """How many records, each in a cell of its own under this table, stay within (ε, δ) together; at most 4096."""
     return more_within((), thresholds, epsilon, delta)
 
 
 @lru_cache(maxsize=64)
 def more_within(before: tuple[Part, ...], thresholds: tuple[int, ...], epsilon: Fraction, delta: Fraction) -> int:
-    """How many records more, each in a cell of its own, stay within (ε, δ) together with what was `before`: at most
-    4096, and none if what was before does not."""
+    """How many more records, each in a cell of its own, stay within (ε, δ) together with the parts `before`: at most
+    4096, and 0 if those alone do not."""
     day, cell = _day(before, False), (tuple(thresholds), 1)
     others = tuple((other, times) for other, times in day if other != cell)
     already = sum(times for other, times in day if other == cell)
@@ -120,12 +125,12 @@ def more_within(before: tuple[Part, ...], thresholds: tuple[int, ...], epsilon: 
     low = high = about(delta)
     there = delta_with(low) if low else delta
     if there and not _NEAR * delta < there < delta / _NEAR:
-        low = high = about(delta * delta / there)  # what estimates are wrong by is nearly the same close by
-    step = 1  # twice as far each time, as the estimate may be far away
+        low = high = about(delta * delta / there)  # the error of nearby estimates is nearly the same
+    step = 1  # doubled each time, as the estimate may be far off
     if fits(low):
         while (high := min(MOST, low + step)) > low and fits(high):
             low, step = high, 2 * step
-        high += high == low  # nothing beyond the most is tried
+        high += high == low  # at MOST, beyond which nothing is tried
     else:
         while not fits(low := max(0, low - step)):
             high, step = low, 2 * step
@@ -133,14 +138,14 @@ def more_within(before: tuple[Part, ...], thresholds: tuple[int, ...], epsilon: 
 
 
 def _about(day: "_Day", delta: Fraction) -> Fraction:
-    """More, mostly, than the ε of as much loss that is normally distributed: V/2 + √(2 V ln 1/δ)."""
+    """An ε that is mostly too large: that of a normally distributed loss with this variance, V/2 + √(2 V ln 1/δ)."""
     variance = sum(_variance(cell) * times for cell, times in day)
     bits = (delta.denominator // max(1, delta.numerator)).bit_length()
     return min(Fraction(_EPSILON_MOST), Fraction(variance // 2 + isqrt((2 * variance * bits) << 64), noise.DRAWS) + 1)
 
 
-# What the two stories differ by: cells (thresholds, shift), and how many of each. A shift of s compares N with N + s,
-# one of -s N + s with N.
+# The cells in which the two stories differ, (thresholds, shift), and how many there are of each. A shift of s compares
+# N with N + s, a shift of -s compares N + s with N.
 _Cell = tuple[tuple[int, ...], int]
 _Day = tuple[tuple[_Cell, int], ...]
 
@@ -162,8 +167,8 @@ def _merged(cells: Iterable[tuple[_Cell, int]]) -> _Day:
 
 
 class _Grid(NamedTuple):
-    """ρ in units of 2^-128, the point from which on, and from whose opposite on, a loss counts as infinite, and how
-    many binary digits a mass of 1 has."""
+    """ratio: ρ in units of 2^-128. far: losses from this point on, and from -far on, count as infinite. bits: how many
+    binary digits a mass of 1 has."""
 
     ratio: int
     far: int
@@ -175,13 +180,17 @@ class _Grid(NamedTuple):
 
     @property
     def slot(self) -> int:
-        """Bytes: masses of a distribution add up to 1 and a little, and those of a product to the square of that."""
+        """Bytes for a mass. The masses of a distribution add up to slightly more than 1, those of a product to its
+        square."""
         return (2 * self.bits + 8) // 8
 
 
 class _Losses(NamedTuple):
-    """√(p q) at the points first, first + 1, … of a grid, so many, and what only the one and only the other story can
-    show; in units of 2^-bits of the grid. The masses are one number, with slots of as many bytes as the grid says."""
+    """A distribution of losses: √(p q) at the points first, first + 1, … of a grid, in units of 2^-bits.
+
+    packed: these masses as one number, with grid.slot bytes for each. only_here, only_there: the mass of what only the
+    first and only the second story can show.
+    """
 
     first: int
     points: int
@@ -219,7 +228,7 @@ def _delta(day: _Day, epsilon: Fraction, steps: int = _FINE) -> Fraction:
 
 
 def _curve(day: _Day, reach: Fraction) -> Callable[[Fraction], Fraction]:
-    """δ as a function of ε, at its best up to `reach`."""
+    """δ as a function of ε, most accurate up to `reach`."""
     if not day:
         return lambda epsilon: Fraction(0)
     if _is_one_cell(day):
@@ -233,7 +242,7 @@ def _is_one_cell(day: _Day) -> bool:
 
 
 def _delta_of_one(cell: _Cell, epsilon: Fraction) -> Fraction:
-    """Without a grid."""
+    """δ of a single cell, for which no grid is needed."""
     e_lower = noise.exp_lower(epsilon)
     scale, one = e_lower.numerator, e_lower.denominator
     here = sum(max(0, p * one - q * scale) for p, q in _outcomes(cell))
@@ -242,8 +251,8 @@ def _delta_of_one(cell: _Cell, epsilon: Fraction) -> Fraction:
 
 
 def _of_two(one: _Losses, other: _Losses, grid: _Grid) -> Callable[[Fraction], Fraction]:
-    """δ as a function of ε, of the composition of two, without the product: for every loss of the one, what of the
-    other reaches beyond ε."""
+    """δ as a function of ε for the composition of two distributions, without their product: for every loss of the one,
+    the mass of the other that reaches beyond ε."""
     sides = [_beyond(*both, grid) for both in zip(_sides(one, grid), _sides(other, grid), strict=True)]
 
     def delta(epsilon: Fraction) -> Fraction:
@@ -254,8 +263,11 @@ def _of_two(one: _Losses, other: _Losses, grid: _Grid) -> Callable[[Fraction], F
 
 
 class _Side(NamedTuple):
-    """Of one story: what is at the points first, first + 1, …: p, rounded up, q, rounded down, what each and all after
-    it add up to, in units of 2^-128 of a mass's; and what the other story cannot show."""
+    """One direction of a distribution, at the points first, first + 1, …
+
+    p: rounded up. q: rounded down. p_from, q_from: sums of each and all after it. only: what the other story cannot
+    show. In units of 2^-128 of a mass's unit.
+    """
 
     first: int
     p: list[int]
@@ -267,7 +279,7 @@ class _Side(NamedTuple):
 
 @lru_cache(maxsize=8)
 def _sides(losses: _Losses, grid: _Grid) -> tuple[_Side, _Side]:
-    """Of either story."""
+    """Both directions of a distribution."""
     masses = losses.masses(grid)
     powers = _powers(grid.ratio)
     rising, falling = powers.between(losses.first, losses.first + losses.points)
@@ -284,7 +296,8 @@ def _sides(losses: _Losses, grid: _Grid) -> tuple[_Side, _Side]:
 
 
 def _beyond(one: _Side, other: _Side, grid: _Grid) -> Callable[[Fraction], Fraction]:
-    """Σ max(0, p - E q) of their composition, as a function of E: a straight line between two points of the grid."""
+    """Σ max(0, p - E q) of the composition of two, as a function of E: a straight line between two points of the
+    grid."""
     powers, first = _powers(grid.ratio), one.first + other.first
     end = first + len(one.p) + len(other.p)
     places = 2 * (grid.bits + _POWER_BITS)
@@ -293,7 +306,7 @@ def _beyond(one: _Side, other: _Side, grid: _Grid) -> Callable[[Fraction], Fract
     @cache
     def line(above: int) -> tuple[Fraction, Fraction]:
         p, q = _reaching(one.p, other.p_from, above), _reaching(one.q, other.q_from, above)
-        # A unit more for the point next to ε, which rounding may have put on either side.
+        # Another unit for the point next to ε, which rounding may have put on either side.
         return Fraction(p, 1 << places) + 1 - kept + Fraction(1, grid.one), Fraction(q, 1 << places)
 
     def beyond(e_lower: Fraction) -> Fraction:
@@ -304,7 +317,7 @@ def _beyond(one: _Side, other: _Side, grid: _Grid) -> Callable[[Fraction], Fract
 
 
 def _reaching(one: list[int], rest: list[int], above: int) -> int:
-    """Σ one[at] · rest[above - at], over what is not beyond the end; all of the rest is reached before its begin."""
+    """Σ one[at] · rest[above - at]. Beyond the end of rest the terms are 0; before its beginning rest[0] is taken."""
     least = max(0, above - len(rest) + 1)
     most = max(0, above)
     before: int = sum(map(mul, one[least:most], rest[most - least : 0 : -1]))
@@ -312,9 +325,10 @@ def _reaching(one: list[int], rest: list[int], above: int) -> int:
 
 
 def _two_factors(day: _Day, grid: _Grid) -> tuple[_Losses, _Losses]:
-    """Two halves, whose composition is the day's: the last product is the largest, and often not needed.
+    """Two distributions whose composition is that of the day. Their product would be the largest, and is often not
+    needed.
 
-    Days that differ in the last of their cells alone have most of it in common.
+    Days that differ only in their last cell share most of the work.
     """
     halves = tuple((cell, times // 2) for cell, times in day if times > 1)
     single = [((cell, 1),) for cell, times in day if times % 2]
@@ -341,7 +355,7 @@ def _whole(day: _Day, grid: _Grid) -> _Losses:
 
 
 def _of_one_cell(cell: _Cell, grid: _Grid) -> _Losses:
-    """Every outcome, split among the two points of the grid that it is between."""
+    """The losses of one cell: every outcome is split between the two nearest points of the grid."""
     powers = _powers(grid.ratio)
     far = min(grid.far, _POINTS_MOST)
     draw = grid.bits - noise.DRAW_BITS
@@ -372,7 +386,7 @@ def _composed(one: _Losses, other: _Losses, grid: _Grid) -> _Losses:
 
 @lru_cache(maxsize=32)
 def _in_all_slots(count: int, grid: _Grid) -> tuple[int, int]:
-    """A unit of a mass, less the least, in every slot of products; and the most that a mass may be, in every slot."""
+    """Two numbers with a value in every slot of a product: a unit of a mass less 1, and the largest mass."""
     slot, bits = grid.slot, grid.bits
     ones = int.from_bytes((1).to_bytes(slot, "little") * count, "little")
     less, most = (1 << bits) - 1, (1 << 8 * slot - bits) - 1
@@ -380,12 +394,12 @@ def _in_all_slots(count: int, grid: _Grid) -> tuple[int, int]:
 
 
 def _from_the_end(masses: list[int]) -> list[int]:
-    """What each and those after it add up to."""
+    """The sums of each mass and all after it."""
     return [*accumulate(reversed(masses))][::-1]
 
 
 def _cut(losses: _Losses, grid: _Grid) -> _Losses:
-    """Without what is far away, and without ends of next to no mass."""
+    """The distribution without losses beyond grid.far, and without ends that have next to no mass."""
     first, count, packed, only_here, only_there = losses
     powers, slot = _powers(grid.ratio), grid.slot
     slots = packed.to_bytes(slot * count, "little")
@@ -406,10 +420,11 @@ def _cut(losses: _Losses, grid: _Grid) -> _Losses:
 
 
 def _grid(day: _Day, epsilon: Fraction, steps: int) -> _Grid:
-    """So many steps to the standard deviation of the loss of one cell, more where few cells do not smooth it.
+    """The grid for a day. steps: how many make up the standard deviation of one cell's loss; more are used for few
+    cells, which do not smooth it.
 
-    Days of about as many cells share a grid, and what was composed on it; also those of a power of two, which people
-    like, and of one more.
+    Days with about as many cells share a grid, and what was composed on it. That includes a power of two, which people
+    like to choose, and one more.
     """
     times = sum(each for _, each in day)
     if not times:
@@ -423,8 +438,8 @@ def _grid(day: _Day, epsilon: Fraction, steps: int) -> _Grid:
 
 
 def _ratio(cell: _Cell, sigma: int, steps: int) -> int:
-    """ρ. Where most draws have the same loss, up or down, as under a table for one delivery, that loss is a whole
-    number of steps: then sums of losses are on the grid, too, and not a step beyond an ε that is a multiple of it."""
+    """ρ of a grid. If most draws have the same loss, up or down, as under a table for one delivery, that loss is made a
+    whole number of steps. Then sums of losses lie on the grid, too, and not a step beyond an ε that is a multiple."""
     least = (sigma << (_POWER_BITS - _SIGMA_BITS)) // (2 * steps)
     ratio = _common(cell)
     if not ratio:
@@ -436,8 +451,8 @@ def _ratio(cell: _Cell, sigma: int, steps: int) -> int:
 
 @lru_cache(maxsize=64)
 def _common(cell: _Cell) -> int:
-    """max(p / q, q / p), in units of 2^-128, of the count at which a quarter of the draws are reached, if it is that of
-    most draws; else 0."""
+    """max(p / q, q / p), in units of 2^-128, at the count that a quarter of the draws do not exceed, if most draws have
+    this ratio; otherwise 0."""
     outcomes = [*_outcomes(cell)]
     ratios = [(max(p, q) << _POWER_BITS) // min(p, q) if p and q else 0 for p, q in outcomes]
     ratio = ratios[bisect_left([*accumulate(p for p, _ in outcomes)], noise.DRAWS // 4)]
@@ -447,12 +462,12 @@ def _common(cell: _Cell) -> int:
 
 @lru_cache(maxsize=64)
 def _variance(cell: _Cell) -> int:
-    """Of the loss, about; in units of 2^-64."""
+    """About the variance of a cell's loss, in units of 2^-64."""
     return sum(2 * (p - q) ** 2 // (p + q) for p, q in _outcomes(cell) if p or q)
 
 
 def _outcomes(cell: _Cell) -> Iterator[tuple[int, int]]:
-    """(p, q) of every count, in draws."""
+    """(p, q) for every count: how many of the 2^64 draws give it in the first and in the second story."""
     thresholds, shift = cell
     weights = noise.weights(thresholds)
     still = chain(weights, repeat(0, abs(shift)))
@@ -461,7 +476,7 @@ def _outcomes(cell: _Cell) -> Iterator[tuple[int, int]]:
 
 
 class _Powers:
-    """Of one ρ, in units of 2^-128, rounded down; made as they are needed."""
+    """The powers of one ρ, in units of 2^-128, rounded down. They are computed when they are needed."""
 
     def __init__(self, ratio: int) -> None:
         self.ratio = ratio
@@ -471,8 +486,8 @@ class _Powers:
         self._share = -(-_POWER_ONE * _POWER_ONE // ((ratio * ratio >> _POWER_BITS) - _POWER_ONE))
 
     def split(self, p: int, q: int, point: int, bits: int) -> tuple[int, int]:
-        """√(p q) at point and at point + 1, x and y, of two outcomes that have together p and q draws or a little more:
-        from x ρ^n + y ρ^(n+1) = p and x ρ^-n + y ρ^-(n+1) = q."""
+        """(x, y), the √(p q) at point and at point + 1 of two outcomes that together have p and q draws or slightly
+        more: x ρ^n + y ρ^(n+1) = p and x ρ^-n + y ρ^-(n+1) = q."""
         rising, falling = self._power(point), self._power(-point)
         x = q * _above(rising) * self._square - p * falling * _POWER_ONE
         y = (p * _above(falling) - q * rising) * self.ratio
@@ -488,19 +503,19 @@ class _Powers:
         return self._up[step] if step >= 0 else self._down[-step]
 
     def end(self, masses: Iterable[int], first: int, least: int) -> tuple[int, int]:
-        """How many of the masses, at points that are `first`, `first` - 1, … away from 0, are together at most `least`;
-        and what, at most, both stories lose there."""
+        """(how many of the masses at the distances first, first - 1, … from 0 are together at most `least`; an upper
+        bound of what both stories lose with them)."""
         self._reach(max(0, first))
         count = lost = 0
         for mass, power in zip(masses, self._up[max(0, first) :: -1], strict=False):
-            more = lost + mass * (power + (power >> 100) + _BELOW)  # `_above`, which is called too often here
+            more = lost + mass * (power + (power >> 100) + _BELOW)  # _above(power), inlined for speed
             if more > least << _POWER_BITS or first <= 0:
                 break
             count, lost = count + 1, more
         return count, -(-lost >> _POWER_BITS)
 
     def between(self, first: int, end: int) -> tuple[list[int], list[int]]:
-        """ρ^n and ρ^-n for every n from first on, before end."""
+        """(ρ^n, ρ^-n) as two lists, for first ≤ n < end."""
         self._reach(max(abs(first), abs(end)))
         below, from_0 = range(-first, max(0, -end), -1), range(max(0, first), end)
         rising = [self._down[at] for at in below] + [self._up[at] for at in from_0]
@@ -508,19 +523,19 @@ class _Powers:
         return rising, falling
 
     def nearest(self, p: int, q: int, far: int) -> int:
-        """The point at or below ln(p / q), between -far and far; by rounding perhaps the one above."""
+        """The point at or below ln(p / q), between -far and far; rounding may give the one above."""
         if p >= q:
             return (self._index((p << _POWER_BITS) // q + 1, 2 * far + 1) - 1) // 2
         return -self._index(-((-q << _POWER_BITS) // p), 2 * far) // 2
 
     def first_above(self, value: Fraction, limit: int) -> int:
-        """The first point p / q of which is value (from 1 on) or more, or so close below that rounding does not tell;
-        limit if there is none before."""
+        """The first point at which p / q is at least `value` (≥ 1), or so close below that rounding cannot tell;
+        `limit` if no earlier point is."""
         least = self._index(value.numerator * (_POWER_ONE - (1 << 40)) // value.denominator, 2 * limit)
         return (least + 1) // 2
 
     def _index(self, scaled: int, limit: int) -> int:
-        """The first step from 0 on whose power is scaled or more; limit if there is none before."""
+        """The first step ≥ 0 whose power is at least `scaled`; `limit` if no earlier step is."""
         while self._up[-1] < scaled and len(self._up) <= limit:
             self._reach(min(limit, len(self._up) + 64))
         return min(bisect_left(self._up, scaled), max(0, limit))
@@ -535,8 +550,8 @@ class _Powers:
 
 
 def _above(power: int) -> int:
-    """An upper bound of what was rounded down to this, in less than 2^20 steps, each of which took less than a unit; of
-    powers that rise, less than 2^-128 of them."""
+    """An upper bound of a power that was rounded down in fewer than 2^20 steps, each by less than a unit, or, for
+    rising powers, by less than 2^-128 of the power."""
     return power + (power >> 100) + _BELOW
 
 

@@ -1,11 +1,12 @@
-"""How many records fit within (ε, δ), about: in floating point, in a few milliseconds.
+"""Estimates how many records fit within (ε, δ), in floating point and in a few milliseconds.
 
-Owns a guess. Nothing rests on it: the exact count (composition.py) begins there, and comes to the same from anywhere.
+No result depends on this estimate: the exact count (composition.py) starts from it and finds the same number from any
+start.
 
 It is the saddle-point method (Alghamdi, Asoodeh, Calmon, Gomez, Kosut, Sankar, The saddle-point method in differential
 privacy, 2023). With K(t) = ln E_p e^(t loss) of all cells together, δ is the integral of e^F(t) across the complex
-numbers, F(t) = K(t) - t ε - ln t - ln(1 + t), and nearly all of it is e^F / √(2π F'') where F is least on the real
-line. For a given t that is there with one number of cells, so that t is all that has to be found.
+numbers, F(t) = K(t) - t ε - ln t - ln(1 + t), and nearly all of it is e^F / √(2π F'') at the minimum of F on the real
+line. For a given t the minimum is there for exactly one number of cells, so only t has to be found.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,16 +17,16 @@ from typing import NamedTuple
 Outcomes = Sequence[tuple[int, int]]  # (p, q) of each, in draws of 2^64
 
 _DRAWS = float(1 << 64)
-_ENDS = 2.0**-20  # of δ: so much of a cell's largest losses counts as infinite, as no saddle is near them
+_ENDS = 2.0**-20  # share of δ: so much of a cell's largest losses counts as infinite, as no saddle is near them
 _DELTA_LEAST, _DELTA_MOST = 1e-30, 1 - 1e-9
 _INFINITE_MOST = 1 - 1e-9
-_LEAST, _MOST, _BEGIN = -8.0, 10.0, 2.0  # of ln t
+_LEAST, _MOST, _BEGIN = -8.0, 10.0, 2.0  # range and start of ln t
 _TRIES, _NEAR = 24, 1e-3
-_ROUNDED = 0.25  # an estimate of 20.9 is one of 21, one of 20.5 is not: that one more fits would be tried anyway
+_ROUNDED = 0.25  # is added: 20.9 becomes 21, but not 20.5, as the exact count tries one more anyway
 
 
 class _Cell(NamedTuple):
-    """ln p and loss of each outcome, the probability that the loss is infinite, and the variance that a grid adds."""
+    """logs: (ln p, loss) of each outcome. infinite: the probability of an infinite loss. added: a grid's variance."""
 
     logs: list[tuple[float, float]]
     infinite: float
@@ -35,8 +36,8 @@ class _Cell(NamedTuple):
 def fitting(
     before: Iterable[tuple[Outcomes, int]], cell: Outcomes, epsilon: Fraction, delta: Fraction, steps: int, most: int
 ) -> int:
-    """Cells like this one that fit beside those before, 0 to `most`, if losses lie on a grid of so many steps to the
-    standard deviation of a cell's."""
+    """How many cells like this one fit beside those before, 0 to `most`. steps: how many steps of the grid of losses
+    make up the standard deviation of a cell's loss."""
     there = [*before]
     within = float(epsilon), min(max(float(delta), _DELTA_LEAST), _DELTA_MOST)
     found = float(most)
@@ -61,7 +62,8 @@ def _cell(outcomes: Outcomes, delta: float, turned: bool, steps: int) -> _Cell:
 
 
 def _one_sided(before: Sequence[tuple[_Cell, int]], cell: _Cell, epsilon: float, delta: float) -> float:
-    """δ falls as t rises: a secant where it leads between what is known, else the middle."""
+    """How many cells fit, for one of the two directions. δ falls as t rises, so t is found by secants, or by bisection
+    where a secant leaves the interval."""
     low, high, middle = _LEAST, _MOST, _BEGIN
     last: tuple[float, float] | None = None
     count = 0.0
@@ -83,7 +85,7 @@ def _one_sided(before: Sequence[tuple[_Cell, int]], cell: _Cell, epsilon: float,
 def _at(
     t: float, before: Sequence[tuple[_Cell, int]], cell: _Cell, epsilon: float, delta: float
 ) -> tuple[float, float]:
-    """How many cells have their saddle at t, and the logarithm of what δ they come to over the wanted."""
+    """(for how many cells the saddle is at t, ln of their δ divided by the wanted one)."""
     kept, f = 0.0, -t * epsilon - log(t) - log1p(t)
     slope, bend = -epsilon - 1 / t - 1 / (1 + t), 1 / t**2 + 1 / (1 + t) ** 2
     for each, times in before:
@@ -102,7 +104,7 @@ def _at(
 
 
 def _cumulants(cell: _Cell, t: float) -> tuple[float, float, float]:
-    """K, K' and K'' at t of one cell, of losses that are finite."""
+    """K, K' and K'' at t of one cell, over its finite losses."""
     exponents = [log_p + t * loss for log_p, loss in cell.logs]
     most = max(exponents)
     total = first = second = 0.0

@@ -1,6 +1,6 @@
-"""What a published count, or a loss, does to a suspicion.
+"""How a published count, or a privacy loss, changes the probability of a suspicion.
 
-Leaves to others: what several deliveries add up to, the table (noise.py).
+Leaves to others: the composition of several deliveries, the noise table (noise.py).
 """
 
 import math
@@ -11,7 +11,8 @@ from . import noise
 
 
 def posterior(prior: float, loss: float) -> float:
-    """What a suspicion of this probability becomes under a loss; under ε it is the most it can become, up to δ."""
+    """The probability of a suspicion after a loss, from the probability before. With ε as the loss it is the highest
+    possible one, except with probability δ."""
     if loss < 0:
         odds = prior / (1 - prior) * math.exp(loss)
         return odds / (1 + odds)
@@ -19,7 +20,7 @@ def posterior(prior: float, loss: float) -> float:
 
 
 def losses_by_count(thresholds: Sequence[int]) -> list[float]:
-    """For each count 0 … n + 1 that can be published: ln P(count | a record more) / P(count); ±inf at the ends."""
+    """For each count 0 … n + 1 that can be published: ln(P(count | one more record) / P(count)); ±inf at the ends."""
     padded = [0, *noise.weights(list(thresholds)), 0]
     return [_ratio(before, here) for before, here in pairwise(padded)]
 

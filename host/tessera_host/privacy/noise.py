@@ -1,11 +1,11 @@
 """Noise tables of PROTOCOL §8, computed with integers and fractions only.
 
-Owns: what a table is, the exact δ that its integers have for one delivery, and the table for one delivery: the smallest
-µ for a wanted (ε, δ) and its 64-bit thresholds. Leaves to others: tables for a day (shaping.py), what a table costs
-(plan.py), how a relay draws from it (the core), that a parameter set carries it (signer.py).
+Owns what a table is, the exact δ of its integers for one delivery, and the table for one delivery: the smallest µ for a
+wanted (ε, δ), and its 64-bit thresholds. Leaves to others: tables for a day (shaping.py), what a table costs (plan.py),
+how a relay draws from it (the core), the parameter set that contains it (signer.py).
 
-e^ε is irrational, so it is enclosed by rationals that are made narrower until every comparison and every floor is
-certain. That always ends: for rational ε ≠ 0, e^ε is transcendental (Lindemann), so no comparison here is ever a tie.
+e^ε is irrational, so it is enclosed by two rationals, which are refined until every comparison and every floor is
+certain. This always ends: for rational ε ≠ 0, e^ε is transcendental (Lindemann), so no comparison is a tie.
 """
 
 from bisect import bisect_left
@@ -22,7 +22,7 @@ MU_MAX = 1000  # PROTOCOL §2, field mu
 EPSILON_UNIT = Fraction(1, 10**6)  # PROTOCOL §2, field epsilon
 EPSILON_MAX = 10
 
-# E of PROTOCOL §8 is e^ε rounded down to this many binary digits, so that everyone who follows finds the same exact δ.
+# E of PROTOCOL §8 is e^ε rounded down to this many binary digits, so that every implementation finds the same exact δ.
 E_BITS = 80
 
 _START_BITS = 256
@@ -30,8 +30,8 @@ _START_BITS = 256
 
 @dataclass(frozen=True)
 class NoiseTable:
-    """T_0 … T_{n-1}, an ε, the exact δ those integers have for one delivery, and the rational E ≤ e^ε it was computed
-    with."""
+    """A noise table. thresholds: T_0 … T_{n-1}, integers up to 2^64. exact_delta: its exact δ for one delivery at
+    epsilon. e_lower: the rational E ≤ e^ε with which that was computed."""
 
     thresholds: tuple[int, ...]
     epsilon: Fraction
@@ -45,12 +45,12 @@ class NoiseTable:
 
     @property
     def most(self) -> int:
-        """The most that a draw gives: n."""
+        """The largest result of a draw: n."""
         return len(self.thresholds)
 
     @property
     def mu(self) -> int:
-        """Of a table for one delivery, which has its middle here."""
+        """µ, the middle of a table for one delivery."""
         return self.most // 2
 
     def pack(self) -> bytes:
@@ -58,7 +58,7 @@ class NoiseTable:
         return b"".join(threshold.to_bytes(8, "big") for threshold in self.thresholds)
 
     def weights(self) -> list[int]:
-        """w_0 … w_n: how many of the 2^64 draws give k; they add up to 2^64."""
+        """w_0 … w_n: w_k of the 2^64 draws result in k. They add up to 2^64."""
         return weights(self.thresholds)
 
     def mean(self) -> Fraction:
@@ -67,7 +67,7 @@ class NoiseTable:
 
 
 def table(epsilon: Fraction, delta: Fraction) -> NoiseTable:
-    """The table of the smallest µ whose exact δ is at most delta. Raises UsageError, naming the nearest value that
+    """The table with the smallest µ whose exact δ is at most delta. Raises UsageError with the nearest value that
     works, if ε or δ is out of range or no µ up to 1000 is enough."""
     check_range(epsilon, delta)
     found, reached = _search(epsilon, delta)
@@ -83,10 +83,10 @@ def table(epsilon: Fraction, delta: Fraction) -> NoiseTable:
 
 
 def _search(epsilon: Fraction, delta: Fraction) -> tuple[NoiseTable | None, Fraction]:
-    """The table, or None and the smallest exact δ seen."""
+    """(the table or None, the smallest exact δ that was found)."""
     mu = smallest_mu(epsilon, delta)
     reached = Fraction(1)
-    # Each step of µ shrinks δ by e^-ε; where three do not help, the 2^-64 granularity of the table is the limit.
+    # Each step of µ reduces δ by e^-ε. If three steps do not help, the resolution of the table, 2^-64, is the limit.
     for candidate in range(mu, min(mu + 3, MU_MAX) + 1):
         found = NoiseTable.of(_thresholds(epsilon, candidate), epsilon)
         if found.exact_delta <= delta:
@@ -96,11 +96,13 @@ def _search(epsilon: Fraction, delta: Fraction) -> tuple[NoiseTable | None, Frac
 
 
 def check_range(epsilon: Fraction, delta: Fraction, of: str = "") -> None:
-    """0 < ε ≤ 10 in whole millionths, 2^-64 ≤ δ < 1; `of` is what the names of both options begin with."""
+    """Raises UsageError unless 0 < ε ≤ 10 in whole millionths and 2^-64 ≤ δ < 1. of: how the names of both options
+    begin."""
     if epsilon <= 0:
         raise UsageError(f"{of}epsilon must be positive", f"use --{of}epsilon 0.000001 or more; 0.1 is usual")
     if epsilon > EPSILON_MAX:
-        raise UsageError(f"{of}epsilon {decimal(epsilon)} hides nothing", f"use --{of}epsilon {EPSILON_MAX} or less")
+        wrong = f"{of}epsilon {decimal(epsilon)} is too large to hide anything"
+        raise UsageError(wrong, f"use --{of}epsilon {EPSILON_MAX} or less")
     if epsilon % EPSILON_UNIT:
         nearest = max(round(epsilon / EPSILON_UNIT), 1) * EPSILON_UNIT
         raise UsageError(f"{of}epsilon has more than six decimals", f"use --{of}epsilon {decimal(nearest)}")
@@ -127,7 +129,7 @@ def smallest_mu(epsilon: Fraction, delta: Fraction) -> int:
 
 
 def formula_at_most(epsilon: Fraction, mu: int, delta: Fraction) -> bool:
-    """Is the closed formula's δ for this µ at most delta? Decided by enclosure, never by rounding."""
+    """Whether the closed formula's δ for this µ is at most delta. Decided by enclosure, never by rounding."""
     bits = _START_BITS
     while True:
         low, high = formula_delta(epsilon, mu, bits)
@@ -180,7 +182,7 @@ def exp_lower(epsilon: Fraction) -> Fraction:
 
 
 def decimal(value: Fraction, digits: int = 12) -> str:
-    """value as a plain decimal if it has one of at most `digits` decimals, else as num/den."""
+    """The value as a plain decimal if that has at most `digits` decimals, otherwise as numerator/denominator."""
     scaled = value * 10**digits
     if scaled.denominator != 1:
         return f"{value.numerator}/{value.denominator}"
@@ -190,7 +192,7 @@ def decimal(value: Fraction, digits: int = 12) -> str:
 
 
 def decimal_up(value: Fraction, digits: int = 5) -> str:
-    """A value from 0 on in scientific notation with `digits` significant digits, rounded up: never better than true."""
+    """A value ≥ 0 in scientific notation with `digits` significant digits, rounded up."""
     if value == 0:
         return "0"
     exponent = 0
@@ -243,8 +245,8 @@ def _alpha(epsilon: Fraction, bits: int) -> tuple[int, int]:
 
 
 def exp_bounds(x: Fraction, bits: int) -> tuple[Fraction, Fraction]:
-    """Bounds of e^x for x ≥ 0, at most 2^-bits·e^x apart or so: the Taylor series up to n in fixed point and, for the
-    rest, a geometric series of ratio x/(n+2) ≤ 1/2."""
+    """Bounds of e^x for x ≥ 0, about 2^-bits·e^x apart: the Taylor series up to n in fixed point and, for the rest, a
+    geometric series with ratio x/(n+2) ≤ 1/2."""
     places = bits + 32
     low = high = total_low = total_high = 1 << places
     n, least = 0, -(-2 * x.numerator // x.denominator) - 2
@@ -259,7 +261,7 @@ def exp_bounds(x: Fraction, bits: int) -> tuple[Fraction, Fraction]:
 
 
 def _smallest_epsilon(delta: Fraction) -> Fraction:
-    """The smallest ε (whole millionths) that µ ≤ 1000 can serve for this δ."""
+    """The smallest ε (in whole millionths) for which some µ ≤ 1000 reaches this δ."""
     units = range(1, int(EPSILON_MAX / EPSILON_UNIT) + 1)
     found = bisect_left(units, True, key=lambda unit: formula_at_most(unit * EPSILON_UNIT, MU_MAX, delta))
     return units[found] * EPSILON_UNIT

@@ -2,19 +2,19 @@
 
 Owns the shape and the search for it. Leaves to others: what a table reveals (composition.py), what it costs (plan.py).
 
-What counts against a member is how steep the noise is where it is drawn, and how steep at the left end, where it has to
-begin. `(X · exp((1 - X^fall) / fall))^rise` with `X = (k + shift) / (middle + shift)` serves both: it is steep where
-little is drawn, flat in the middle, and is cut where what is beyond counts less than δ allows. With rise 2 and fall 1.5
-it is nearly the square of an Airy function, which has the least mean of all noise on 0, 1, 2, … of one Fisher
-information, and so is best for days without end. For 16 records a day within (2, 2e-5) free weights, one variable for
-each, came to a mean of 32.47, this shape to 32.5.
+A member's loss grows with the steepness of the noise, both where it is usually drawn and at the left end, where it has
+to begin. The shape `(X · exp((1 - X^fall) / fall))^rise` with `X = (k + shift) / (middle + shift)` is good at both: it
+is steep where little is drawn and flat in the middle. It is cut where the rest weighs less than δ allows. With rise 2
+and fall 1.5 it is nearly the square of an Airy function. Of all noise on 0, 1, 2, … with the same Fisher information
+that has the least mean, so it is best for days of very many records. For 16 records a day within (2, 2e-5), an optimum
+over free weights, one variable for each, has a mean of 32.47, and this shape one of 32.5.
 
-The search goes from shape to neighbouring shape, downhill; for each the middle is found that just keeps the bounds, on
-a coarse grid of losses, and for the last one on the fine grid by which days are counted. Where single deliveries are
-bounded, too, the logarithm's slope is held at their ε.
+The search goes from a shape to a neighbouring one with a smaller mean. For each shape it finds the middle that just
+keeps the bounds, on a coarse grid of losses, and for the last one on the fine grid with which days are counted. If
+single deliveries are bounded, too, the slope of the logarithm is limited to their ε.
 
-All is decided by integers and by decimal arithmetic (30 digits, 15 for the search), whose logarithm and exponential are
-correctly rounded (General Decimal Arithmetic): the same numbers make the same table everywhere.
+Everything is computed with integers and with decimal arithmetic (30 digits, 15 in the search), whose logarithm and
+exponential are correctly rounded (General Decimal Arithmetic). So the same numbers give the same table everywhere.
 """
 
 from collections.abc import Iterator
@@ -32,20 +32,20 @@ from .noise import NoiseTable
 _THRESHOLDS_MOST = 2000  # PROTOCOL §2
 _CONTEXT, _ROUGH = (Context(prec=digits, rounding=ROUND_HALF_EVEN) for digits in (30, 15))
 _WEIGHT = Decimal(1 << 96)
-_UNSEEN = 12  # a weight of e^-12 of the least that is kept changes nothing
-_UNIT = 64  # parts of one, of the middle
+_UNSEEN = 12  # a weight of e^-12 times the least one that is kept has no effect
+_UNIT = 64  # a middle is counted in 64ths
 
-# Of the search for a middle: by how much the logarithm of δ usually falls with that of the middle, and when it ends.
+# In the search for a middle: by how much ln δ falls with ln middle, and when the search ends.
 _USUAL_SLOPE, _LEAST_SLOPE, _STEEPEST = Decimal(-12), Decimal(-1), Decimal(-36)
 _STEP_MOST, _NEAR = Decimal("0.7"), Decimal("0.05")
 _TRIES = 20
 
-# What is left for products in another order, whose roundings are others.
+# Margin for products that are computed in another order and so rounded differently.
 _MARGIN = 1 - Fraction(1, 10**9)
 
 
 class _Shape(NamedTuple):
-    """How often shift, rise and fall are a sixteenth more (or, negative, less) than those of `_FIRST`."""
+    """Exponents n: shift, rise and fall are those of _FIRST times (17/16)^n."""
 
     shift: int
     rise: int
@@ -61,13 +61,14 @@ _STEPS = (4, 2, 1)
 def day_table(
     deliveries: int, epsilon: Fraction, delta: Fraction, delivery: tuple[Fraction, Fraction] | None = None
 ) -> NoiseTable:
-    """The table for so many records a day, each in a cell of its own, within (ε, δ) together; and, if `delivery` is
-    given, every one of them within that (ε, δ). Its `epsilon` is that of one delivery, given, or at an even share of δ.
+    """The table for so many records a day, each in a cell of its own, that stay within (ε, δ) together.
 
-    Raises UsageError if a value is out of range or no table of 2000 thresholds is enough.
+    delivery: an (ε, δ) that each of them also stays within. The table's `epsilon` is the one in delivery, or else that
+    of one delivery at an even share of δ. Raises UsageError if a value is out of range or 2000 thresholds are not
+    enough.
     """
     if not 1 <= deliveries <= MOST:
-        raise UsageError(f"a day of {deliveries} messages cannot be planned", f"use --messages 1 to {MOST}")
+        raise UsageError(f"messages is {deliveries}, not in 1 to {MOST}", f"use --messages 1 to {MOST}")
     noise.check_range(epsilon, delta, "day-")
     if delivery:
         noise.check_range(*delivery)
@@ -75,14 +76,14 @@ def day_table(
         found = _Search(deliveries, epsilon, delta, delivery).best()
     if not found:
         raise UsageError(
-            f"no table of {_THRESHOLDS_MOST} thresholds hides {deliveries} messages a day",
+            f"no table of up to {_THRESHOLDS_MOST} thresholds hides {deliveries} messages a day",
             "plan for fewer messages, or a larger --day-epsilon or --day-delta",
         )
     return NoiseTable.of(found, delivery[0] if delivery else _epsilon_of_one(found, delta / deliveries))
 
 
 def _epsilon_of_one(thresholds: tuple[int, ...], delta: Fraction) -> Fraction:
-    """In millionths; for a δ that is no less than what an end of the table gives away."""
+    """ε of one delivery, in whole millionths, at this δ or at twice the weight of the table's ends if that is more."""
     weights = noise.weights(thresholds)
     enough = max(delta, Fraction(2 * max(weights[0], weights[-1]), noise.DRAWS))
     found = epsilon_of([Part(thresholds, 1, 1)], enough)
@@ -91,7 +92,7 @@ def _epsilon_of_one(thresholds: tuple[int, ...], delta: Fraction) -> Fraction:
 
 
 class _Search:
-    """For the least mean under the wanted bounds."""
+    """The search for the table with the least mean that keeps the bounds."""
 
     def __init__(
         self, deliveries: int, epsilon: Fraction, delta: Fraction, delivery: tuple[Fraction, Fraction] | None
@@ -104,7 +105,7 @@ class _Search:
         self._least = _decimal(self._end).ln() - _UNSEEN
 
     def best(self) -> tuple[int, ...] | None:
-        """None if there is none of 2000 thresholds."""
+        """The thresholds; None if no table of up to 2000 keeps the bounds."""
         with localcontext(_ROUGH):
             found = self._roughly()
         return self._exactly(found) if found else None
@@ -123,8 +124,8 @@ class _Search:
         return best
 
     def _weighed(self, shape: _Shape, middle: int, best: Decimal | None = None) -> "_Weighed | None":
-        """Roughly: the middle at which the bounds are just kept, looked for from one that may be near. None if there is
-        none, or as soon as it will not be of a smaller mean than the best."""
+        """Find roughly the middle of a shape at which the bounds are just kept, starting from a middle that may be
+        near. None if there is none, or as soon as its mean cannot be smaller than the best."""
         before: tuple[Decimal, Decimal] | None = None  # the logarithm of a middle, and the excess there
         slope = _USUAL_SLOPE
         for _ in range(_TRIES):
@@ -144,7 +145,7 @@ class _Search:
         return None
 
     def _excess(self, thresholds: tuple[int, ...]) -> Decimal:
-        """The logarithm of the worst δ over that wanted."""
+        """ln of the worst δ divided by the wanted one."""
         worst = delta_roughly([Part(thresholds, 1, self._deliveries)], self._epsilon) / self._delta
         if self._delivery:
             epsilon, delta = self._delivery
@@ -152,7 +153,7 @@ class _Search:
         return _decimal(worst).ln()
 
     def _exactly(self, found: "_Weighed") -> tuple[int, ...] | None:
-        """The least middle near it that keeps the bounds."""
+        """The thresholds for the least middle near this one that keeps the bounds exactly, or None."""
         low, high, step = 0, found.middle, 1  # low does not keep them, high does
         while not (kept := self._kept(found.shape, high)):
             low, high, step = high, high + step, 2 * step
@@ -171,7 +172,7 @@ class _Search:
         return kept
 
     def _kept(self, shape: _Shape, middle: int) -> tuple[int, ...] | None:
-        """The table, if it keeps the bounds."""
+        """The thresholds of a shape and middle if they keep the bounds, otherwise None."""
         thresholds = self._thresholds(shape, middle)
         if not thresholds or delta_of([Part(thresholds, 1, self._deliveries)], self._epsilon) > self._delta * _MARGIN:
             return None
@@ -182,8 +183,8 @@ class _Search:
         return thresholds
 
     def _thresholds(self, shape: _Shape, middle: int) -> tuple[int, ...] | None:
-        """Of a shape around a middle (in units of 1/64), as far as a weight is more than `_end` of all; None if that is
-        more than a set holds."""
+        """The thresholds of a shape around a middle (in 64ths), cut where a weight is less than _end of all weights.
+        None if there are more than a parameter set holds."""
         logs = _logs(shape, middle, self._least)
         if self._slope is not None:
             logs = _held(logs, self._slope, self._least)
@@ -217,7 +218,7 @@ def _values(shape: _Shape) -> tuple[int, int, int]:
 
 
 def _logs(shape: _Shape, middle: int, least: Decimal) -> list[Decimal]:
-    """Of the weights, 0 at the middle; as far as they are more than the least."""
+    """The logarithms of the weights of a shape, 0 at the middle, as far as they are more than `least`."""
     shift, rise, fall = (Decimal(value) / 1000 for value in _values(shape))
     centre = (Decimal(middle) / _UNIT + shift).ln()
     lessening = (-fall * centre).exp() / fall
@@ -231,7 +232,7 @@ def _logs(shape: _Shape, middle: int, least: Decimal) -> list[Decimal]:
 
 
 def _held(logs: list[Decimal], slope: Decimal, least: Decimal) -> list[Decimal]:
-    """With no step of more than the slope, from the largest on to both sides."""
+    """The same logarithms with no step larger than the slope, from the largest one to both sides."""
     top = max(range(len(logs)), key=logs.__getitem__)
     held = [*logs]
     for k in range(top - 1, -1, -1):
@@ -244,7 +245,7 @@ def _held(logs: list[Decimal], slope: Decimal, least: Decimal) -> list[Decimal]:
 
 
 def _points(shift: Decimal, fall: Decimal) -> Iterator[tuple[Decimal, Decimal]]:
-    """ln(k + shift) and (k + shift)^fall, for every k that a table may have, and more."""
+    """(ln(k + shift), (k + shift)^fall) for every k that a table may have, and more."""
     digits = getcontext().prec
     for k in range(2 * _THRESHOLDS_MOST):
         log = _log(k + shift, digits)
@@ -253,13 +254,13 @@ def _points(shift: Decimal, fall: Decimal) -> Iterator[tuple[Decimal, Decimal]]:
 
 @lru_cache(maxsize=1 << 16)
 def _log(value: Decimal, digits: int) -> Decimal:
-    """In the context that is set, which has so many digits."""
+    """ln of a value in the present decimal context, which has so many digits (they are part of the cache's key)."""
     return value.ln()
 
 
 @lru_cache(maxsize=1 << 16)
 def _exp(value: Decimal, digits: int) -> Decimal:
-    """As `_log`."""
+    """e^value, see _log()."""
     return value.exp()
 
 
