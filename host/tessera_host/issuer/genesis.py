@@ -21,7 +21,9 @@ def before(now: int, epoch_seconds: int, epoch_at: str = EPOCH_AT, west_seconds:
     """
     found = re.fullmatch(r"([01][0-9]|2[0-3]):([0-5][0-9])", epoch_at)
     if not found:
-        raise UsageError(f"'{epoch_at[:40]}' is not a time of day", f"write --epoch-at {EPOCH_AT} or the like")
+        raise UsageError(
+            f"'{epoch_at[:40]}' is not a time of day", f"write it as HH:MM, for example: --epoch-at {EPOCH_AT}"
+        )
     west = time.timezone if west_seconds is None else west_seconds
     of_day = int(found[1]) * 3600 + int(found[2]) * 60 + west
     changed = now - (now - of_day) % DAY_SECONDS

@@ -105,10 +105,12 @@ def _locked(directory: Path, layout: Layout) -> Iterator[None]:
     except filelock.Timeout:
         raise Unreachable(
             f"another program {layout.busy} {directory}",
-            "leave it to that one, or name another directory",
+            "use that one, or name another directory",
         ) from None
     except OSError as error:
-        raise UsageError(f"{directory} cannot be used: {error.strerror}", "name a directory of your own") from None
+        raise UsageError(
+            f"{directory} cannot be used: {error.strerror}", "name a directory that you may write to"
+        ) from None
     try:
         yield
     finally:
@@ -138,7 +140,7 @@ def _check_new(directory: Path, layout: Layout) -> None:
     except OSError as error:
         raise UsageError(f"{directory} cannot be used: {error.strerror}", "name a new directory") from None
     if strangers:
-        raise UsageError(f"{directory} has something else in it: {min(strangers)}", "name a new directory")
+        raise UsageError(f"{directory} already has other files, such as {min(strangers)}", "name a new directory")
 
 
 def _remove_unfinished(directory: Path, layout: Layout) -> None:

@@ -129,7 +129,7 @@ class ParameterSigner:
         """A parameter set, whole, that every relay in it can take. Raises UsageError."""
         if not 1 <= content.epochs <= EPOCHS_MAX:
             raise UsageError(
-                f"a schedule of {content.epochs} epochs is not in 1 to {EPOCHS_MAX}",
+                f"a schedule of keys has 1 to {EPOCHS_MAX} epochs, not {content.epochs}",
                 f"use --epochs {1 if content.epochs < 1 else EPOCHS_MAX}",
             )
         try:
@@ -140,7 +140,8 @@ class ParameterSigner:
                 raise InvalidObject(f"they have {parameters.size(1)} bytes, a relay has room for 32768")
         except (InvalidObject, ValueError, struct.error) as error:
             raise UsageError(
-                f"these are not valid parameters: {error}", "plan for less, or shorten the schedule"
+                f"these rules make no valid parameters: {error}",
+                "plan for fewer members or tokens, or shorten the schedule with --epochs",
             ) from None
         blob: bytes = parameters.blob
         return blob

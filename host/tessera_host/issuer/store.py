@@ -72,8 +72,8 @@ def check_version(keystore: KeystoreDatabase, where: Path) -> None:
     """Raises KeystoreError for what another version of this program wrote."""
     if keystore.data["version"] != VERSION:
         raise KeystoreError(
-            f"{where} has an issuer that another version of tessera made",
-            "go on with that version, or begin anew in another directory; this one is left as it is",
+            f"{where} has an issuer of another version of tessera",
+            "use that version, or make a new issuer in another directory; this one is left as it is",
         )
 
 
@@ -93,7 +93,10 @@ class IssuerStore:
         """Raises UsageError if files of another issuer would be written over."""
         for stale in (PARAMETERS, FEDERATION_CARD, DIGESTS, SETS):
             if (directory / stale).exists() and not (directory / KEYSTORE).exists():
-                raise UsageError(f"{directory / stale} is there without its issuer", "name a new directory")
+                raise UsageError(
+                    f"{directory / stale} exists, but the issuer's keystore is missing",
+                    "name a new directory; or bring the issuer back: tessera issuer restore",
+                )
 
     @classmethod
     def create(cls, directory: Path, passphrase: str, data: dict[str, Any], epoch: Callable[[Parameters], int]) -> Self:
@@ -128,8 +131,8 @@ class IssuerStore:
 
     @property
     def stamp(self) -> tuple[int, ...]:
-        """Another one whenever a set was published, by whomever; without a look into the keystore. It is the published
-        file's, which is replaced as a whole: times of a database's file may be the same for two changes."""
+        """A value that changes whenever any program publishes a set; it does not read the keystore. It is taken from
+        the published file, which is replaced as a whole: a database's file may have the same times for two changes."""
         try:
             found = (self.directory / PARAMETERS).stat()
         except OSError:
