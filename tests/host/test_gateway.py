@@ -41,9 +41,9 @@ def test_the_storage_of_another_relay_is_refused_and_left_as_it_is(relays: Path)
         Gateway(relays / name).close()
     foreign = relays / "munich" / "storage.sqlite"
     before = foreign.read_bytes()
-    with pytest.raises(InvalidInput, match="is the storage of another relay") as refused:
+    with pytest.raises(InvalidInput, match="belongs to another relay") as refused:
         Gateway(relays / "berlin", foreign)
-    assert "name the one that this relay ran with" in refused.value.hint
+    assert "name the database that this relay ran with" in refused.value.hint
     assert foreign.read_bytes() == before
     Gateway(relays / "munich").close()
     Gateway(relays / "berlin").close()  # nothing is held any more
@@ -53,7 +53,7 @@ def test_a_relay_that_ran_gets_no_new_storage(relays: Path) -> None:
     berlin = relays / "berlin"
     ran(berlin)
     Gateway(berlin).close()
-    with pytest.raises(InvalidInput, match="is missing, and this relay has run") as refused:
+    with pytest.raises(InvalidInput, match="is missing, although this relay has already run") as refused:
         Gateway(berlin, berlin / "relay.db")
     assert "--storage sqlite:///DIR/NAME" in refused.value.hint
     assert not (berlin / "relay.db").exists()
@@ -65,7 +65,7 @@ def test_a_storage_is_one_program_s_even_if_the_directories_are_two(relays: Path
     copy = Path(shutil.copytree(berlin, relays / "copy"))
     with pytest.raises(Unreachable, match="database is locked") as refused:
         Gateway(copy, first.database_path)
-    assert "end that one first" in refused.value.hint
+    assert "stop the program that has it open" in refused.value.hint
     first.close()
 
 
@@ -89,7 +89,7 @@ def test_storage_that_may_only_be_read_says_so(relays: Path, monkeypatch: pytest
     monkeypatch.setattr(Path, "touch", touch)
     with pytest.raises(InvalidInput, match="cannot be opened: Read-only file system") as refused:
         Gateway(relays / "berlin")
-    assert "mounted read-only" in refused.value.hint
+    assert "on a read-only disk" in refused.value.hint
 
 
 def test_a_database_of_another_name_is_the_same(relays: Path) -> None:

@@ -1839,7 +1839,7 @@ CHANGES: Changes = {
         ),
         Change(
             "storage-of-another-relay-is-taken",
-            '            raise NotThisRelays("it is the storage of another relay")\n',
+            '            raise NotThisRelays("it belongs to another relay")\n',
             "            pass\n",
             of("sqlite_device", "the_storage_of_another_relay_is_refused_and_left_as_it_is"),
         ),

@@ -4,7 +4,7 @@ from .gateway import Gateway, unix_ms
 
 
 class Health:
-    """Whether a relay does what it is there for."""
+    """What is wrong with a relay on a server, and by how much its clock is off."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -23,7 +23,7 @@ class Health:
         return off if off is not None and abs(off) > most else None
 
     def complaints(self) -> list[str]:
-        """What is wrong, in words of this program's only."""
+        """What is wrong, a sentence each; the texts are fixed and name nobody."""
         relay = self._gateway.relay
         if not relay.clock.known or relay.open_round is None:
             return ["the relay has no clock"]
@@ -33,5 +33,5 @@ class Health:
         if relay.figures.storage_faults:
             found.append("the storage fails")
         if relay.epoch is not None and relay.epoch >= relay.parameters.newest.end_epoch:
-            found.append("the schedule of keys has ended")
+            found.append("the schedule of keys has ended: IT has to renew it")
         return found

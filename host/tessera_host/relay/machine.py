@@ -35,7 +35,7 @@ def allow_connections(machine: "ServerMachine") -> None:
     if hard != resource.RLIM_INFINITY and hard < needed:
         raise UsageError(
             f"{machine.sessions} sessions need {needed} open files, and this system allows {hard}",
-            "choose fewer with --sessions, or allow more (ulimit -Hn; LimitNOFILE= of a unit)",
+            "use fewer sessions (--sessions), or allow more open files (ulimit -Hn, or LimitNOFILE= in the unit)",
         )
     if soft != resource.RLIM_INFINITY and soft < needed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

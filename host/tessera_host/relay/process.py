@@ -57,7 +57,7 @@ def check_free(port: int, hint: str, name: str = "") -> None:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             what = f"{port} of this computer" + (f", for {name}," if name else "")
-            raise Unreachable(f"port {what} cannot be listened at: {error.strerror}", hint) from None
+            raise Unreachable(f"port {what} cannot be used: {error.strerror}", hint) from None
 
 
 class RelayProcess:
@@ -72,7 +72,7 @@ class RelayProcess:
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> Self:
-        """Start it and wait until it serves. Raises Unreachable with what it said if it does not."""
+        """Start the relay and wait until it serves. Raises Unreachable, with its last line, if it does not."""
         self.lines.clear()
         self._serving.clear()
         process = subprocess.Popen(
@@ -88,7 +88,7 @@ class RelayProcess:
         self._process, self._reader = process, reader  # whoever ends it from another thread finds both
         if not self._serving.wait(START_SECONDS) or not self.started:
             self.kill()
-            said = self.lines[-1] if self.lines else "it said nothing"
+            said = self.lines[-1] if self.lines else "it printed nothing"
             raise Unreachable(
                 f"the relay did not start at port {self.port}: {said}",
                 "if another program uses this port, choose another one: --port",
@@ -112,23 +112,25 @@ class RelayProcess:
 
     @property
     def started(self) -> bool:
-        """Whether it got as far as serving."""
+        """Whether it has begun to serve."""
         return READY in self.lines
 
     def wait(self) -> None:
-        """Until it ends by itself."""
+        """Wait until it ends by itself."""
         if self._process is not None:
             self._process.wait()
             self._reader.join()
 
     def stop(self) -> dict[str, Any]:
-        """Stop it in order; its closing report: runtime, curve_tier, heap_peak_bytes."""
+        """Stop it with SIGINT; its closing report: runtime, curve_tier, heap_peak_bytes. Raises TesseraError if it has
+        none."""
         self._end(signal.SIGINT)
         try:
             report: dict[str, Any] = json.loads(self.lines[-1])
         except (IndexError, ValueError):
             raise TesseraError(
-                "the relay did not end in order", "its last lines: " + " / ".join(self.lines[-3:])
+                "the relay did not stop cleanly; start it again",
+                "its last lines were: " + " / ".join(self.lines[-3:]),
             ) from None
         return report
 

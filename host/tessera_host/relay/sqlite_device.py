@@ -46,18 +46,18 @@ _ERRNO = {
     sqlite3.SQLITE_NOTADB: errno.EINVAL,
 }
 _HINTS = {
-    errno.ENOSPC: "make room, and start it again: what it acknowledged is kept",
-    errno.EROFS: "it is mounted read-only, or is another user's: mend that, and start it again: what it acknowledged is"
-    " kept",
-    errno.EBUSY: "another program has it open: end that one first",
-    errno.EACCES: "look at its rights and those of its directory",
+    errno.ENOSPC: "make room on the disk and start it again; what it acknowledged is kept",
+    errno.EROFS: "it is on a read-only disk, or belongs to another user: change that and start it again; what it "
+    "acknowledged is kept",
+    errno.EBUSY: "stop the program that has it open, then try again",
+    errno.EACCES: "check the access rights of the file and of its directory",
     errno.ENOENT: "make its directory first, or name another place",
-    errno.EINVAL: "it is something else: name the database that the relay ran with",
+    errno.EINVAL: "it is another kind of file: name the database that the relay ran with",
 }
 
 
 class NotThisRelays(Exception):
-    """The database is another relay's, or none of a relay."""
+    """The file is the database of another relay, or not a relay's database."""
 
 
 class _Changes:
@@ -161,7 +161,7 @@ class Database:
         (application,) = self._connection.execute("PRAGMA application_id").fetchone()
         (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if application != _APPLICATION and tables:
-            raise NotThisRelays("it is no database of a relay")
+            raise NotThisRelays("it is not a relay's database")
 
     def _check_owner(self, static_key: bytes) -> None:
         if not self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
@@ -169,7 +169,7 @@ class Database:
                 self._connection.execute(statement)
             self._connection.execute("INSERT INTO owner VALUES (?)", (static_key,))
         if self._connection.execute("SELECT static_key FROM owner").fetchall() != [(static_key,)]:
-            raise NotThisRelays("it is the storage of another relay")
+            raise NotThisRelays("it belongs to another relay")
 
     def region(self, name: str, sectors: int, blank_is_public: bool = False) -> "SqliteDevice":
         """blank_is_public: whether how long a read takes may tell that a page was never programmed. Raises OSError if
@@ -454,4 +454,4 @@ def number(error: sqlite3.Error) -> int:
 
 def what_to_do(number: int) -> str:
     """A hint for an errno."""
-    return _HINTS.get(number, "look at the disk and its file system; its records are kept")
+    return _HINTS.get(number, "check the disk and its file system; what it acknowledged is kept")
