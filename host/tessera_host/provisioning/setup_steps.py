@@ -146,7 +146,7 @@ class FlashImage(SetupStep):
         found = self.work.found
         with self.work.desk.report.paused():
             if not self.work.request.confirm(f"Overwrite {found}, with all that is on it?"):
-                raise NotPermitted(f"{found} is left as it is", "--yes overwrites it")
+                raise NotPermitted(f"{found} is left as it is", "to overwrite it without a question: --yes")
 
 
 class GetPassword(SetupStep):
@@ -252,8 +252,8 @@ class HandOver(SetupStep):
         wrong = [field for field, value in right.items() if told.get(field) != value]
         if wrong:
             raise ProvisioningFailed(
-                f"the board does not hold what was written: {', '.join(wrong)}",
-                "repeat the command; if it fails again, take another board",
+                f"the board did not keep what was written to it: {', '.join(wrong)}",
+                "repeat the command; if it fails again, use another board",
             )
 
 
@@ -278,12 +278,14 @@ class WaitUntilServing(SetupStep):
 
     def run(self) -> None:
         work, place = self.work, self.work.found.place
-        work.say("waiting until it serves (a first start fills its record ring)")
+        work.say("waiting until it serves (a first start prepares its flash)")
         status = serving.set_clock(place, serving.wait_for_relay(place, START_SECONDS))
         serving.check_no_fault(status)
         serving.check_radio(status)
         if status["name"] != work.name:
-            raise OtherRelay(f"the board at {place} is the relay '{status['name']}'", "plug in the right board")
+            raise OtherRelay(
+                f"the board at {place} is the relay '{status['name']}', not '{work.name}'", "plug in the right board"
+            )
         serving.check_keys(status, eligibility.listed(work.desk, work.name))
         work.desk.journal.note(work.name, "serving")
         serving.check_self_test(status)
@@ -302,7 +304,7 @@ class Commission(SetupStep):
         with Console(work.found.place) as console:
             compared = commissioning.check(console, desk.set_named, work.request.every_cell, desk.report.advance)
         if compared is None:
-            desk.report.note("a member uses the relay already: its cover is not disclosed any more")
+            desk.report.note("members already use the relay, so it no longer discloses its cover")
         desk.journal.note(work.name, "commissioned", commissioned=compared.told() if compared else None)
 
 
