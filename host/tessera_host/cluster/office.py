@@ -102,7 +102,8 @@ def read_shape(directory: Path) -> Shape | None:
         version, good = None, False
     if version != VERSION or not good:
         raise InvalidInput(
-            f"{path} is damaged, or of another version of tessera", "name another directory: a start makes a new one"
+            f"{path} is damaged, or was made by another version of tessera",
+            "name another directory, in which a new cluster is made",
         )
     return shape
 
