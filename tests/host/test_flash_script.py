@@ -20,7 +20,7 @@ def run(script, **environment):
 
 def test_it_is_tessera_flash_whatever_python_starts_it():
     done = run(ROOT / "tools" / "flash.py")
-    assert done.returncode == 0 and "From a board on a USB cable" in done.stdout
+    assert done.returncode == 0 and "Turn a board on a USB cable" in done.stdout
 
 
 def test_a_clone_that_is_not_set_up_says_so(tmp_path):

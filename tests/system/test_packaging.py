@@ -258,7 +258,7 @@ def members(installed: Installed, tmp_path_factory: pytest.TempPathFactory) -> d
 def test_without_extras_all_of_a_member_s_programs_are_there(
     installed: Installed, members: dict[str, str], tmp_path: Path
 ) -> None:
-    assert "From a board on a USB cable" in installed.tessera("--help", **members)
+    assert "Turn a board on a USB cable" in installed.tessera("--help", **members)
     of_it = ("provisioning.", "report.", "cli.flash", "fleet.nats_", "__main__")
     files = [name.removesuffix("/__init__.py").removesuffix(".py") for name in sources() if name.endswith(".py")]
     modules = [name.replace("/", ".") for name in files if name.startswith("tessera_host/")]

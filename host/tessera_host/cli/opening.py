@@ -35,5 +35,7 @@ def open_issuer(directory: Path, passphrase_file: Path | None) -> "Issuer":
     from ..issuer.store import KEYSTORE
 
     if not (directory / KEYSTORE).is_file():
-        raise UsageError(f"there is no issuer in {directory}", "tessera issuer init makes one")
+        raise UsageError(
+            f"there is no issuer in {directory}", "make one: tessera issuer init; or correct the directory"
+        )
     return Issuer.open(directory, passphrase.secret_for(directory / KEYSTORE, passphrase_file))

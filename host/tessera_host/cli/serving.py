@@ -38,7 +38,7 @@ class Watching:
 
     def __post_init__(self) -> None:
         if self.load and self.at is None:
-            raise UsageError("--metrics-load says what --metrics shows", "give --metrics 127.0.0.1:9100, too")
+            raise UsageError("--metrics-load needs --metrics", "also give, for example: --metrics 127.0.0.1:9100")
 
     @property
     def at(self) -> tuple[str, int] | None:
@@ -72,7 +72,7 @@ def looked_at(opened: Gateway, log: Log) -> Callable[[], int]:
         off = health.clock_far_off
         if off is not None and not warned:
             which = f"{duration.about(abs(off))} {'ahead of' if off > 0 else 'behind'} the relay's"
-            hint = "members refuse a relay whose clock is wrong: set this computer's, then start the relay again"
+            hint = "members refuse a relay whose clock is wrong: set this computer's clock, then start the relay again"
             warn(log, "clock", f"this computer's clock is {which}", hint)
         warned = off is not None
         return gateway.unix_ms()
