@@ -10,9 +10,9 @@ from tessera.params import Parameters
 from tessera_host.errors import IntegrityError
 from tessera_host.protocol import cards
 from tessera_host.protocol.federation import Federation, read_card
-from tessera_host.relay import admission, gateway
+from tessera_host.relay import admission, server_relay
 from tessera_host.relay.admission import RelayRequest
-from tessera_host.relay.gateway import Gateway
+from tessera_host.relay.server_relay import ServerRelay
 from tests.host.test_cli_join import Desk
 from tests.host.test_cli_join import tessera as tessera
 
@@ -25,9 +25,9 @@ def test_a_relay_of_somebody_else_is_asked_for_admitted_and_started(tessera: Des
     admitted = tessera.json(*ADMIT, "-o", "for-munich")
     assert admitted["added"] and admitted["words"] == " ".join(asked["words"]) and admitted["key"] == asked["key"]
     tessera.json("relay", "accept", "theirs", "for-munich")
-    opened = Gateway(Path("theirs"))
+    opened = ServerRelay(Path("theirs"))
     parameters = Parameters(Path("issuer/parameters.tpr").read_bytes())
-    found = gateway.read_parameters(Path("theirs"))
+    found = server_relay.read_parameters(Path("theirs"))
     opened.close()
     assert found.digest == parameters.digest and found.column(2) == parameters.column(2) and found.column(1) is None
     card = Federation(read_card(Path("issuer/federation.card").read_text()))
@@ -53,7 +53,7 @@ def test_the_same_request_again_changes_nothing_and_gives_the_newest_set(tessera
     again = tessera.json(*ADMIT, "-o", "two")
     assert (first["added"], again["added"]) == (True, False) and again["serial"] == first["serial"] + 1
     tessera.text("relay", "accept", "theirs", "two")
-    assert gateway.read_parameters(Path("theirs")).serial == again["serial"]
+    assert server_relay.read_parameters(Path("theirs")).serial == again["serial"]
     assert "already has its parameters" in tessera.refused(2, "relay", "accept", "theirs", "two")
 
 

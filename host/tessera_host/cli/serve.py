@@ -1,7 +1,7 @@
 """`tessera serve`: a relay on this computer, until it is stopped.
 
-Owns what is typed and shown, and the signals that end it. The gateway itself is relay.gateway's, the whole organisation
-of a trial issuer.organisation's, what may be watched relay.metrics's.
+Owns what is typed and shown, and the signals that end it. The relay itself is relay.server_relay's, the whole
+organisation of a trial issuer.organisation's, what may be watched relay.metrics's.
 """
 
 import asyncio
@@ -29,10 +29,10 @@ from ..planning import choosing, plan
 from ..protocol import addresses
 from ..protocol.addresses import Address
 from ..protocol.listening import CannotListen, Place, at
-from ..relay import gateway, punctual, sqlite_device, storage
-from ..relay.gateway import Gateway
+from ..relay import punctual, server_relay, sqlite_device, storage
 from ..relay.log import Log
 from ..relay.machine import SESSIONS
+from ..relay.server_relay import ServerRelay
 from ..relay.storage import Storage
 from ..systemd import Unit
 from .listening import (
@@ -164,24 +164,24 @@ def serve(
             board="GATEWAY",
         )
         if cover_traffic_epsilon is not None or cover_traffic_delta is not None:
-            epsilon = plan.decimal_option("epsilon", cover_traffic_epsilon or gateway.DEFAULT_EPSILON)
-            delta = plan.decimal_option("delta", cover_traffic_delta or gateway.DEFAULT_DELTA)
+            epsilon = plan.decimal_option("epsilon", cover_traffic_epsilon or server_relay.DEFAULT_EPSILON)
+            delta = plan.decimal_option("delta", cover_traffic_delta or server_relay.DEFAULT_DELTA)
             wish = replace(wish, cover=kinds_of_cover.DELIVERY, epsilon=epsilon, delta=delta)
         return choosing.plan_for(wish, ("members", "round_seconds", "epoch_rounds"))
 
-    def open_gateway(directory: Path) -> Gateway:
-        gateway.check_cover(directory, cover_traffic_epsilon, cover_traffic_delta)
-        gateway.check_rules(directory, members=members, round_seconds=round_seconds, epoch_rounds=epoch_rounds)
-        return Gateway(directory, place.named, sessions)
+    def open_relay(directory: Path) -> ServerRelay:
+        server_relay.check_cover(directory, cover_traffic_epsilon, cover_traffic_delta)
+        server_relay.check_rules(directory, members=members, round_seconds=round_seconds, epoch_rounds=epoch_rounds)
+        return ServerRelay(directory, place.named, sessions)
 
     log_ = Log(log is LogForm.JSON)
     with failures_logged(log_):
-        if gateway.is_relay(place.directory):
-            opened = open_gateway(place.directory)
+        if server_relay.is_relay(place.directory):
+            opened = open_relay(place.directory)
         else:
             where = _trial_address(port, websocket, by_websocket)
             with organisation.opened(place.directory, planned, "Organisation", *where) as made:
-                opened = open_gateway(place.directory / organisation.RELAY)
+                opened = open_relay(place.directory / organisation.RELAY)
                 if log_.as_json:
                     log_.event("trial", level="warning", made=made)
                 else:
@@ -250,10 +250,10 @@ def _unit(place: Storage, options: Listening, watching: Watching, sessions: int)
     directory = place.directory
     if (directory / organisation.RELAY / CONFIGURATION).exists():
         raise UsageError(f"{directory} is a trial, with issuer and passphrase beside the relay", _no_relay(place).hint)
-    if not gateway.is_relay(directory):
+    if not server_relay.is_relay(directory):
         raise _no_relay(place)
-    gateway.read_parameters(directory)
-    told = gateway.told(gateway.read_configuration(directory))
+    server_relay.read_parameters(directory)
+    told = server_relay.told(server_relay.read_configuration(directory))
     words = ["serve", "--storage", str(place.absolute()), *options.words(), *watching.words()]
     if sessions != SESSIONS:
         words += ["--sessions", str(sessions)]
@@ -261,7 +261,7 @@ def _unit(place: Storage, options: Listening, watching: Watching, sessions: int)
     return systemd.server_unit(directory, words, f"Tessera relay ({directory.name})", ports, options.credentials())
 
 
-async def _until_stopped(opened: Gateway, places: list[Place], watching: Watching, log: Log, as_json: bool) -> None:
+async def _until_stopped(opened: ServerRelay, places: list[Place], watching: Watching, log: Log, as_json: bool) -> None:
     """Serve until SIGINT or SIGTERM. Raises Unreachable if it cannot begin, TesseraError if it cannot go on."""
 
     def ready() -> None:

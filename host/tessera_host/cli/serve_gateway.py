@@ -30,7 +30,7 @@ from ..fleet.log import LogUnavailable
 from ..fleet.operated import Door, Looking, Operated
 from ..fleet.storage import FleetFile
 from ..protocol.listening import CannotListen, Place, at
-from ..relay import gateway, punctual, sqlite_device
+from ..relay import punctual, server_relay, sqlite_device
 from ..relay.log import Log
 from ..relay.machine import SESSIONS
 from ..systemd import Unit
@@ -82,7 +82,7 @@ def serve_gateway(
 
 def _unit(directory: Path, url: str | None, options: Listening, watching: Watching, sessions: int) -> Unit:
     """Raises UsageError, InvalidInput."""
-    told = gateway.told(gateway.read_configuration(directory))
+    told = server_relay.told(server_relay.read_configuration(directory))
     words = ["serve", str(directory.absolute()), *options.words(), *watching.words()]
     words += [] if url is None else ["--storage", url]
     words += [] if sessions == SESSIONS else ["--sessions", str(sessions)]

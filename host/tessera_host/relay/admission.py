@@ -2,7 +2,7 @@
 
 Owns the request that leaves that machine, a file of JSON with public keys only, and what the set that comes back has to
 be. Leaves to others: the relay's directory (issuer/relay_directory.py), listing it (issuer.py: add_relay_keys), the
-relay that runs (gateway.py). Boards do the same over their cable.
+relay that runs (server_relay.py). Boards do the same over their cable.
 
 Whoever asks proves that it has the ledger key: the signature is BIP-340's, over everything else. That the request comes
 from whom it says two people compare, by the words of its keys.
@@ -25,7 +25,7 @@ from ..issuer.relay_directory import CONFIGURATION, PARAMETERS, RelaySecrets, wi
 from ..planning import boards
 from ..protocol import addresses
 from ..protocol.limits import check_name
-from .gateway import identity, read_configuration
+from .server_relay import identity, read_configuration
 
 VERSION = 1
 KIND = "tessera-relay-request"

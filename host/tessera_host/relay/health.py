@@ -1,30 +1,30 @@
 """Whether a relay on a server is well: for those who watch it, and for the program that warns."""
 
-from .gateway import Gateway, unix_ms
+from .server_relay import ServerRelay, unix_ms
 
 
 class Health:
     """What is wrong with a relay on a server, and by how much its clock is off."""
 
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
+    def __init__(self, opened: ServerRelay) -> None:
+        self._opened = opened
 
     @property
     def clock_off_seconds(self) -> float | None:
         """By how much this computer's clock is before the relay's, which is never set back; None if it has none."""
-        clock = self._gateway.relay.clock
+        clock = self._opened.relay.clock
         return (unix_ms() - clock.now_ms()) / 1000 if clock.known else None
 
     @property
     def clock_far_off(self) -> float | None:
         """`clock_off_seconds` if it is more than a round."""
         off = self.clock_off_seconds
-        most = self._gateway.relay.parameters.newest.round_seconds
+        most = self._opened.relay.parameters.newest.round_seconds
         return off if off is not None and abs(off) > most else None
 
     def complaints(self) -> list[str]:
         """What is wrong, a sentence each; the texts are fixed and name nobody."""
-        relay = self._gateway.relay
+        relay = self._opened.relay
         if not relay.clock.known or relay.open_round is None:
             return ["the relay has no clock"]
         found = []

@@ -2,7 +2,7 @@
 
 Owns the figures' names and the small HTTP server beside the relay. By default they are public: an office in which
 nobody writes shows the same ones as a busy one. Those that tell the two apart (how often something was committed, how
-large the database is, what the process uses) come with `load` only. What is counted stands in the gateway's relay.
+large the database is, what the process uses) come with `load` only. What is counted stands in watched_relay.py.
 """
 
 import asyncio
@@ -25,8 +25,8 @@ from tessera.announcement import runtime_name
 
 from .. import __version__
 from ..errors import Unreachable
-from .gateway import Gateway
 from .health import Health
+from .server_relay import ServerRelay
 
 PATH, HEALTH = "/metrics", "/healthz"
 ANSWER_SECONDS = 5  # the relay's own loop that long without an answer is not well
@@ -34,13 +34,13 @@ _REQUEST_SECONDS = 2  # for a request to come in whole: one is served at a time
 _COMMITS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0)  # seconds
 
 
-class Figures(Collector):
-    """All figures of one gateway, as a registry of prometheus_client. load: also those that tell how much members
-    write; more: collectors of the fleet that the gateway is part of."""
+class RelayMetrics(Collector):
+    """All figures of one relay, as a registry of prometheus_client. load: also those that tell how much members
+    write; more: collectors of the fleet that the relay is part of."""
 
-    def __init__(self, gateway: Gateway, load: bool = False, more: Sequence[Collector] = ()) -> None:
-        self._gateway = gateway
-        self._health = Health(gateway)
+    def __init__(self, opened: ServerRelay, load: bool = False, more: Sequence[Collector] = ()) -> None:
+        self._opened = opened
+        self._health = Health(opened)
         self._load = load
         self.registry = CollectorRegistry()
         for each in (self, *more):
@@ -50,7 +50,7 @@ class Figures(Collector):
             commits = Histogram(
                 "tessera_commit_seconds", "Time until a change is durable.", buckets=_COMMITS, registry=self.registry
             )
-            gateway.database.committed = commits.observe
+            opened.database.committed = commits.observe
 
     def text(self) -> bytes:
         """The figures in Prometheus's text format."""
@@ -65,7 +65,7 @@ class Figures(Collector):
             yield self._storage()
 
     def _fixed(self) -> Iterator[Metric]:
-        relay = self._gateway.relay
+        relay = self._opened.relay
         about = {"version": __version__, "runtime": runtime_name(), "curve": curve.TIER}
         yield InfoMetricFamily("tessera_relay", "Version, runtime and curve of the relay.", about)
         newest = relay.parameters.newest
@@ -83,7 +83,7 @@ class Figures(Collector):
         yield _gauge("tessera_unreadable_pages", "Damaged pages found at the start.", relay.unreadable_pages)
 
     def _time(self) -> Iterator[Metric]:
-        relay = self._gateway.relay
+        relay = self._opened.relay
         clock, off = relay.clock, self._health.clock_off_seconds
         yield _gauge("tessera_uptime_seconds", "Time since the start.", clock.uptime_ms() / 1000)
         yield _gauge("tessera_clock_known", "1 if the relay has a clock.", clock.known)
@@ -99,7 +99,7 @@ class Figures(Collector):
         yield _gauge("tessera_schedule_epochs_left", "Epochs that have keys, with the open one.", max(0, left))
 
     def _counted(self) -> Iterator[Metric]:
-        relay = self._gateway.relay
+        relay = self._opened.relay
         figures = relay.figures
         yield _counter("tessera_sealed_rounds", "Rounds sealed since the start.", figures.sealed_rounds)
         yield _counter("tessera_connections", "Connections since the start.", figures.connections)
@@ -110,7 +110,7 @@ class Figures(Collector):
             handshakes.add_metric([kind], figures.handshakes[kind])
         yield handshakes
         refusals = CounterMetricFamily("tessera_refusals", "Refusals before AUTH, by their code.", labels=["code"])
-        away = self._gateway.server.turned_away if self._gateway.server else 0
+        away = self._opened.server.turned_away if self._opened.server else 0
         for code, number in sorted((figures.refusals + Counter(BUSY=away)).items()):
             refusals.add_metric([code], number)
         yield refusals
@@ -121,7 +121,7 @@ class Figures(Collector):
 
     def _storage(self) -> Metric:
         used = GaugeMetricFamily("tessera_storage_bytes", "Size of the database and of its log.", labels=["file"])
-        for name, size in self._gateway.database.sizes().items():
+        for name, size in self._opened.database.sizes().items():
             used.add_metric([name], size)
         return used
 
@@ -148,17 +148,17 @@ class Watch:
 
     def __init__(
         self,
-        gateway: Gateway,
+        opened: ServerRelay,
         host: str,
         port: int,
         load: bool = False,
         more: Sequence[Collector] = (),
         complaints: Callable[[], list[str]] = list,
     ) -> None:
-        """load, more: as for Figures; complaints: what is wrong with the fleet that the gateway is part of. Raises
+        """load, more: as for RelayMetrics; complaints: what is wrong with the fleet that the relay is part of. Raises
         Unreachable if it cannot listen there."""
-        self._figures = Figures(gateway, load, more)
-        self._health = Health(gateway)
+        self._figures = RelayMetrics(opened, load, more)
+        self._health = Health(opened)
         self._complaints = complaints
         self._loop = asyncio.get_running_loop()
         try:

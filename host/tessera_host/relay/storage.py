@@ -1,7 +1,7 @@
 """Where a relay on a server keeps everything: what `--storage` means.
 
-Owns the two forms, DIR and sqlite:///DIR/NAME. What lies in the directory is relay_directory's and gateway's, what is
-in the database sqlite_device's.
+Owns the two forms, DIR and sqlite:///DIR/NAME. What lies in the directory is relay_directory's and server_relay's,
+what is in the database sqlite_device's.
 """
 
 import re

@@ -1,6 +1,6 @@
 """The relay core on CPython, for a server instead of a board, with SQLite storage and libsecp256k1.
 
-Owns how a relay directory becomes a running gateway. Leaves to others: the relay and its server (the core), the flash
+Owns how a relay directory becomes a running relay. Leaves to others: the relay and its server (the core), the flash
 (sqlite_device.py), making the directory (relay_directory.py), the command `tessera serve` (cli).
 """
 
@@ -147,7 +147,7 @@ class _CommittingRelay(WatchedRelay):
             raise
 
 
-class Gateway:
+class ServerRelay:
     """A relay directory that this program has taken, with its storage open; start() starts the relay."""
 
     relay: WatchedRelay
