@@ -1200,7 +1200,7 @@ def test_a_new_relay_is_written_to_at_once_also_while_new_keys_wait(desk, tmp_pa
     assert (waiting.first_epoch, waiting.generation, waiting.previous) == (7, 2, running.digest)
     assert (running.access_key, running.reading_hash) == (waiting.access_key, waiting.reading_hash)
     assert running.relay_with(new.static_key).id == new.id
-    assert desk.issuer.begins_with(new.static_key) == running.copy_for(new.id)
+    assert desk.issuer.first_set_for(new.static_key) == running.copy_for(new.id)
     assert desk.fetch(anna, generation=1) == [(5, new.id), (6, new.id)]
     assert set(desk.fetch(anna)) >= {(7, new.id)}
     for generation in (1, 2):
@@ -1211,7 +1211,7 @@ def test_a_new_relay_is_written_to_at_once_also_while_new_keys_wait(desk, tmp_pa
     assert Parameters(sets.others[-1].blob).digest == running.digest
     assert running.digest in {Parameters(blob).digest for blob in desk.issuer._store.sets.files().values()}
     desk.to_epoch(7)
-    assert desk.issuer.begins_with(new.static_key) == waiting.copy_for(new.id)
+    assert desk.issuer.first_set_for(new.static_key) == waiting.copy_for(new.id)
 
 
 def test_of_many_sets_the_newest_and_the_one_in_force_are_said(desk):
@@ -1452,7 +1452,7 @@ def test_a_set_of_another_federation_is_not_gone_on_after(desk, tmp_path):
 def test_one_file_a_member_has_all_that_it_says_and_tokens_for_the_epochs_ahead(tmp_path):
     desk = Desk(tmp_path, names=("anna", "ben", "cleo", "dora", "emil"))
     desk.issuer.renew()
-    made = answering.unasked(desk.issuer)
+    made = answering.member_files(desk.issuer)
     assert [(each.member, each.offered) for each in made] == [
         ("anna", True), ("ben", True), ("cleo", True), ("dora", True), ("emil", False)
     ]  # fmt: skip

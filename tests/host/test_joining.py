@@ -558,7 +558,7 @@ def test_with_a_new_set_it_is_one_file_each_way(trips: Trips) -> None:
     with trips.office.it() as issuer:
         issuer.remove("ann")
         newest = issuer.parameters
-        (made,) = files.unasked(issuer)
+        (made,) = files.member_files(issuer)
     assert (made.member, made.offered) == ("ben", True)
     reply = trips.step(made.text)
     assert reply is not None and "tokens-challenge" in kinds(reply)

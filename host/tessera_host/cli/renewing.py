@@ -16,7 +16,7 @@ import typer
 from .. import files
 from ..clock import local_time
 from ..errors import UsageError
-from ..issuer.files import Unasked, unasked
+from ..issuer.files import MemberFile, member_files
 from ..issuer.issuer import Issuer
 from ..issuer.operator import Operator
 from ..issuer.store import FEDERATION_CARD, PARAMETERS
@@ -104,7 +104,7 @@ def issuer_renew(
         made = issuer.plan_for(members, day) if day or members is not None else made
         issuer.renew(made, epochs, retention_days=retention_days, at_once=at_once, new_keys=new_keys)
         after, summary = issuer.parameters, issuer.summary()
-        written = _write(out, unasked(issuer)) if out else []
+        written = _write(out, member_files(issuer)) if out else []
     text = [
         f"Parameters have serial {after.serial} now; their keys last until {local_time(schedule.end(after))}.",
         *(
@@ -138,7 +138,7 @@ def _day(issuer: Issuer, epsilon: str | None, delta: str | None) -> tuple[Fracti
     )
 
 
-def _write(out: Path, made: Sequence[Unasked]) -> list[dict[str, Any]]:
+def _write(out: Path, made: Sequence[MemberFile]) -> list[dict[str, Any]]:
     for each in made:
         files.write(out / f"{each.member}.txt", each.text.encode())
     return [{"member": each.member, "path": str(out / f"{each.member}.txt"), "tokens": each.offered} for each in made]

@@ -1,8 +1,8 @@
 """Files of cards, for offices whose issuer is on no network, or members who cannot reach it: IT's side.
 
-Owns what becomes of each card of a member's file, the reply, and the files that IT makes unasked with a new set. Leaves
-to others: the form of the files (card_files.py), the member's side (host/tessera_host/member/joining_files.py), every
-rule (issuer.py).
+Owns what becomes of each card of a member's file, the reply, and the files that IT makes for all members after a new
+set. Leaves to others: the form of the files (card_files.py), the member's side
+(host/tessera_host/member/joining_files.py), every rule (issuer.py).
 
 Every file for a member has all that IT says: the federation card, the sets that relays may go by besides, and the
 reading keys sealed to that member.
@@ -33,7 +33,7 @@ class Answered:
 
 
 @dataclass(frozen=True)
-class Unasked:
+class MemberFile:
     """The file for one member after a new set: its text, and whether it offers tokens."""
 
     member: str
@@ -77,7 +77,7 @@ def _answer_card(issuer: Issuer, text: str, made: Answered) -> None:
         )
 
 
-def unasked(issuer: Issuer) -> list[Unasked]:
+def member_files(issuer: Issuer) -> list[MemberFile]:
     """A file for every member, with the newest card and tokens for `ahead` epochs. Four sessions may be open under a
     key (PROTOCOL §6), so not every file has tokens; a member whose file has none asks for them."""
     made = []
@@ -90,7 +90,7 @@ def unasked(issuer: Issuer) -> list[Unasked]:
         except NotPermitted:
             offer = []
             remarks = ["There are no tokens in this file yet. To ask for yours: tessera renew -o FILE"]
-        made.append(Unasked(member["name"], _file(issuer, [*said, *offer], remarks), bool(offer)))
+        made.append(MemberFile(member["name"], _file(issuer, [*said, *offer], remarks), bool(offer)))
     return made
 
 

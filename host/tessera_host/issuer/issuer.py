@@ -334,9 +334,9 @@ class Issuer:
     def copy_for(self, name: str) -> bytes:
         """The set that the relay of this name starts with: the newest that has keys for the open epoch, as bytes.
         Raises UsageError."""
-        return self.begins_with(self._store.relays.named(name)["key"])
+        return self.first_set_for(self._store.relays.named(name)["key"])
 
-    def begins_with(self, static_key: bytes) -> bytes:
+    def first_set_for(self, static_key: bytes) -> bytes:
         """As `copy_for`, for the relay of this static key (33 bytes). Raises UsageError."""
         for found in (self._store.sets.running(self.current_epoch).parameters, self.parameters):
             entry = found.relay_with(static_key)

@@ -223,7 +223,7 @@ class HandOver(SetupStep):
         assert self.work.keys is not None
         issuer, key = self.work.desk.issuer, bytes.fromhex(self.work.keys["key"])
         if issuer is not None:
-            return issuer.begins_with(key)
+            return issuer.first_set_for(key)
         parameters = self.work.desk.parameters
         listed = parameters.relay_with(key)
         if listed is None:
