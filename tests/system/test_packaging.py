@@ -277,5 +277,5 @@ def test_who_lacks_an_extra_is_told_what_to_install_by_names_that_there_are(
         (("plan", "--members", "24", "--report", "annex.html"), "fpdf2 matplotlib"),
     ):
         said = refused(installed.commands / "tessera", *words, cwd=tmp_path, **members)
-        assert said.endswith(f"install it: {python} -m pip install {packages}\n") and said.count("\n") == 2
+        assert said.endswith(f"install them: {python} -m pip install {packages}\n") and said.count("\n") == 2
     assert list(tmp_path.iterdir()) == []

@@ -89,7 +89,7 @@ def _home() -> Path:
 
 
 def exit_codes(as_json: Json = False) -> None:
-    """What the exit status of a command says."""
+    """List the exit codes of commands with their meaning."""
     found = dict(sorted(codes()))
     text = "\n".join(f"{code:3}  {meaning}" for code, meaning in found.items())
     show({"exit_codes": found}, text, as_json)
