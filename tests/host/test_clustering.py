@@ -107,7 +107,7 @@ def test_what_is_so_already_signs_nothing(office):
 @pytest.mark.parametrize(
     ("options", "wrong", "hint"),
     [
-        (("--copies", "4"), "has 3 relays", "use --copies 3; or make more relays first: tessera relay new"),
+        (("--copies", "4"), "with 3 relays", "use --copies 3; or make more relays first: tessera relay new"),
         (("--copies", "0"), "0 copies", "use --copies 1"),
         (("--copies", "-1"), "-1 copies", "use --copies 1"),
         (("--topology", "star"), "no topology 'star'", "use --topology ring or mesh"),
