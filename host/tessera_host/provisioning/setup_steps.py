@@ -40,8 +40,8 @@ Ask = Callable[[str], str | None]
 class Request:
     """What the user asked for.
 
-    confirm(question) -> bool is asked before something else than a relay is overwritten; ask(question) -> text what the
-    board needs and nobody said, None if there is nobody to ask.
+    confirm(question) -> bool is asked before anything but a relay's firmware is overwritten; ask(question) gives a text
+    that the board needs and no option gave, or None if nobody can be asked.
     """
 
     settings: Settings
@@ -106,7 +106,8 @@ class Work:
 
 
 class SetupStep(ABC):
-    """`words` name it in a dry run. A relay of which a step that `changes` was taken was not in service before."""
+    """One step from a board to a relay in service. `words` name it in a dry run; `changes` is true for a step that no
+    relay in service needs."""
 
     words: ClassVar[str]
     changes: ClassVar[bool] = False
@@ -116,11 +117,11 @@ class SetupStep(ABC):
 
     @abstractmethod
     def done(self) -> bool:
-        """Whether the board, or the journal, shows that it need not be done. Changes nothing."""
+        """Whether the board or the journal shows that the step is not needed. Changes nothing."""
 
     @abstractmethod
     def run(self) -> None:
-        """Raises TesseraError; what was reached is in the journal."""
+        """Do the step. Raises TesseraError; the journal has how far it came."""
 
 
 class FlashImage(SetupStep):

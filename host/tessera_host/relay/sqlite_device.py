@@ -442,16 +442,16 @@ class SqliteDevice:
 
 
 def failure(error: sqlite3.Error) -> OSError:
-    """What a block device raises for an error of SQLite's."""
+    """The OSError that a block device raises for this SQLite error."""
     return OSError(number(error), str(error))
 
 
 def number(error: sqlite3.Error) -> int:
-    """The errno of an error of SQLite's."""
+    """The errno that stands for this SQLite error."""
     code = getattr(error, "sqlite_errorcode", 0)  # an error of Python's own module has none
     return _ERRNO.get(code & 0xFF, errno.EIO)
 
 
 def what_to_do(number: int) -> str:
-    """A hint for an errno."""
+    """What to do about an errno of the storage, as a hint."""
     return _HINTS.get(number, "check the disk and its file system; what it acknowledged is kept")
