@@ -67,8 +67,8 @@ class Shape:
 
 @contextmanager
 def opened(directory: Path, shape: Shape, planning: Callable[[], Plan]) -> Iterator[tuple["Office", bool]]:
-    """Open the cluster in a directory, or make it with this shape and plan; (the cluster, whether it was made). No other
-    program can open it until the block ends. Raises UsageError, Unreachable, InvalidInput."""
+    """Open the cluster in a directory, or make it with this shape and plan: (the cluster, whether it was made). No
+    other program can open it until the block ends. Raises UsageError, Unreachable, InvalidInput."""
 
     def make(planned: Plan, passphrase: str) -> None:
         _make(directory, shape, planned, passphrase)

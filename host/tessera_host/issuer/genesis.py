@@ -13,8 +13,8 @@ EPOCH_AT = "03:00"
 
 
 def before(now: int, epoch_seconds: int, epoch_at: str = EPOCH_AT, west_seconds: int | None = None) -> int:
-    """Unix seconds: the start of the epoch before the open one, if epochs of a day (or of days) change at this time of
-    day, HH:MM of this computer's winter time, all the year. west_seconds: of UTC, this computer's if not given.
+    """The start of the epoch before the open one, in unix seconds, if epochs of one or more days change at epoch_at:
+    HH:MM in this computer's winter time, all the year. west_seconds: seconds west of UTC, by default this computer's.
 
     There is one whole epoch before the open one, in which nobody can have posted: new relays disclose its cover to
     whoever commissions them (PROTOCOL §8). Raises UsageError.

@@ -67,7 +67,7 @@ IsMember = Callable[[bytes], bool]
 
 @dataclass(frozen=True)
 class Terms:
-    """What there are tokens of: the epochs of one generation, by the rules of the set that has its keys."""
+    """Which tokens can be issued: the epochs of one generation, with the rules of the set that has its keys."""
 
     parameters: Parameters
     epochs: range
@@ -82,8 +82,8 @@ class Terms:
 
 @dataclass(frozen=True)
 class Key:
-    """An epoch key of the terms at hand: which one, of the relay with that id and static key (33 bytes), of which
-    cohort. A relay that took another's id has other keys."""
+    """Names an epoch key: its epoch, its relay by id and static key (33 bytes), and its cohort. A relay that took over
+    another's id has keys of its own."""
 
     epoch: int
     relay: int
@@ -287,16 +287,15 @@ class Issuance:
                 self._open.delete(batch["session"])
 
     def new_generation(self, kept: int) -> None:
-        """Before a set is shown whose keys are others: close all sessions and forget all answers, as nothing is said
-        any more under keys that go. Of counts those of the generation `kept`, which is in force until the new one
-        begins, stay."""
+        """Close all sessions and forget all answers, before a set with new keys is published: nothing more is signed
+        with the old ones. Only the counts of the generation `kept` stay, which is in force until the new one begins."""
         self._open.clear()
         self._answered.clear()
         self._charged.keep_part(kept)
 
     def restored(self, generation: int) -> int:
-        """After a restore from a backup: how many sessions were closed. Generations up to this one have no tokens any
-        more, as nobody knows how many of theirs were issued since."""
+        """Close all sessions after a restore from a backup; their number. Generations up to this one get no more
+        tokens, as it is not known how many were issued since the backup."""
         count = self.open_sessions()
         for table in (self._charged, self._seen, self._open, self._answered):
             table.clear()

@@ -16,7 +16,8 @@ from .signer import ParameterSigner
 
 @dataclass(frozen=True)
 class Operator:
-    """`access_keys` are those that a relay may still have, newest first; `relays` those of the newest set."""
+    """What IT needs to act as the operator at its relays. `access_keys` are those that a relay may still have, the
+    newest first; `relays` are those of the newest set."""
 
     parameters: Parameters
     relays: list[Relay]

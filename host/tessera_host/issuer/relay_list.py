@@ -38,20 +38,20 @@ class RelayList:
         return [dict(entry) for entry in self._entries]
 
     def vacant(self) -> list[str]:
-        """The names of relays that will be replaced, and of which none is listed now."""
+        """The names of relays that were taken out and will be replaced."""
         return list(self._state["vacant"])
 
     @property
     def places(self) -> int:
-        """How many relays there are, with those that will be replaced."""
+        """The number of relays, including those that will be replaced."""
         return len(self._entries) + len(self._state["vacant"])
 
     def keys(self) -> list[ListedRelay]:
-        """What a parameter set says."""
+        """The relays as a parameter set lists them."""
         return [ListedRelay(relay["id"], relay["key"], relay["ledger"]) for relay in self._entries]
 
     def addresses(self) -> list[dict[str, Any]]:
-        """What a federation card says."""
+        """The relays as a federation card lists them: `{id, name, host, port}`."""
         return [{name: relay[name] for name in ("id", "name", "host", "port")} for relay in self._entries]
 
     def named(self, name: str) -> dict[str, Any]:
@@ -115,7 +115,8 @@ class RelayList:
         return gone
 
     def home(self, name: str | None) -> str:
-        """The relay on which a new member's mailbox is; `name` may be None if there is only one. Raises UsageError."""
+        """The name of the relay for a new member's mailbox; `name` may be None if there is one relay. Raises
+        UsageError."""
         names = [str(relay["name"]) for relay in self._entries]
         if not names:
             raise UsageError("the office has no relay yet", "make one first: tessera relay new, or tessera flash")

@@ -81,8 +81,8 @@ class IssuerServer:
         report: Callable[[str], None],
         listen: Listen = listening.listen,
     ) -> None:
-        """Serve until cancelled. ready() is called once it listens, report() with a line about what IT should look
-        into. Raises CannotListen."""
+        """Serve until cancelled. ready() is called once it listens, report(line) whenever something needs IT's
+        attention. Raises CannotListen."""
         self._report = report
         tasks: set[asyncio.Task[None]] = set()
 

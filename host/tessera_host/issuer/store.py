@@ -69,7 +69,7 @@ def new_data(
 
 
 def check_version(keystore: KeystoreDatabase, where: Path) -> None:
-    """Raises KeystoreError for what another version of this program wrote."""
+    """Raises KeystoreError if another version of this program wrote the keystore. where: for the text."""
     if keystore.data["version"] != VERSION:
         raise KeystoreError(
             f"{where} has an issuer of another version of tessera",
@@ -272,7 +272,7 @@ class IssuerStore:
 
 
 def said(data: Kept) -> bytes:
-    """What a federation card says beside its set, from what the keystore holds."""
+    """What a federation card has beside its set (PROTOCOL §12), encoded, from what the keystore holds."""
     service = _service(data)
     return cards.said(
         {

@@ -11,13 +11,13 @@ class Health:
 
     @property
     def clock_off_seconds(self) -> float | None:
-        """By how much this computer's clock is before the relay's, which is never set back; None if it has none."""
+        """This computer's clock minus the relay's, which is never set back, in seconds; None if the relay has none."""
         clock = self._opened.relay.clock
         return (unix_ms() - clock.now_ms()) / 1000 if clock.known else None
 
     @property
     def clock_far_off(self) -> float | None:
-        """`clock_off_seconds` if it is more than a round."""
+        """`clock_off_seconds` if it is more than a round either way, else None."""
         off = self.clock_off_seconds
         most = self._opened.relay.parameters.newest.round_seconds
         return off if off is not None and abs(off) > most else None

@@ -23,8 +23,8 @@ Sign = Callable[[bytes], bytes]  # the root key's signature (64 bytes) over a me
 async def operator(
     relay: Relay, access_keys: Sequence[bytes], federation_id: bytes, sign: Sign
 ) -> AsyncIterator[RelayConnection]:
-    """A connection that is the operator's. access_keys: those that the relay may have, the likeliest first. Raises
-    Unreachable, RelayRefused or IntegrityError."""
+    """Open a connection to a relay as its operator (PROTOCOL §5). access_keys: those that the relay may have, the
+    likeliest first; sign: by the root key. Raises Unreachable, RelayRefused or IntegrityError."""
     async with await _connected(relay, access_keys) as connection:
         await connection.operate(federation_id, relay.key, sign)
         yield connection

@@ -29,8 +29,8 @@ STOP_SECONDS = 10
 
 
 def binary() -> Path:
-    """MicroPython with the core frozen in: the one that the set-up names, or `micropython-tessera` on the path. Raises
-    UsageError if there is none."""
+    """Find MicroPython with the core frozen in: the one that the set-up names, or `micropython-tessera` on the path.
+    Raises UsageError."""
     named = os.environ.get(BINARY_VARIABLE)
     path = Path(named) if named and Path(named).exists() else shutil.which(BINARY)
     if path is None:
@@ -43,14 +43,14 @@ def binary() -> Path:
 
 
 def command(directory: Path, port: int, heap_kib: int = HEAP_KIB) -> list[str]:
-    """What runs a relay on MicroPython. Raises UsageError if it is not built."""
+    """The command line that runs a relay on MicroPython with a heap of heap_kib KiB. Raises UsageError if it is not
+    built."""
     relay = ["-m", "relay_unix", str(directory), "--port", str(port), "--report"]
     return [str(binary()), "-X", f"heapsize={heap_kib}k", *relay]
 
 
 def check_free(port: int, hint: str, name: str = "") -> None:
-    """Raise Unreachable if another program listens at this port, before anything is made or started; name: of what is
-    to listen there."""
+    """Raises Unreachable, with this hint, if this port cannot be listened at. name: of what will listen there."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as a relay does: what has ended is no program
         try:

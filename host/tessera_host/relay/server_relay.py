@@ -224,7 +224,8 @@ class ServerRelay:
             raise kind(f"{self.database_path} cannot be opened: {error}", hint) from None
 
     def start(self) -> None:
-        """All of a start becomes durable together. Raises InvalidInput, or OSError if the storage cannot be written."""
+        """Start the relay and set its clock; all that the start writes becomes durable together. Raises InvalidInput;
+        OSError if the storage cannot be written."""
         try:
             with self.database.transaction():
                 self.relay.start()

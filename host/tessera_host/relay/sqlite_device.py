@@ -116,7 +116,7 @@ class Tick:
         return self.done.is_set()
 
     async def wait(self) -> None:
-        """Raises OSError if it could not be written."""
+        """Wait until the commit is done. Raises OSError if it failed."""
         await self.done.wait()
         if self.error is not None:
             raise self.error
@@ -172,12 +172,12 @@ class Database:
             raise NotThisRelays("it belongs to another relay")
 
     def region(self, name: str, sectors: int, blank_is_public: bool = False) -> "SqliteDevice":
-        """blank_is_public: whether how long a read takes may tell that a page was never programmed. Raises OSError if
-        the file is damaged."""
+        """A block device for one region of so many sectors. blank_is_public: whether the time of a read may tell that a
+        page was never programmed. Raises OSError if the file is damaged."""
         return SqliteDevice(self, name, sectors, blank_is_public)
 
     def sizes(self) -> dict[str, int]:
-        """Bytes of its files: the database, and the log of changes."""
+        """The sizes of its files in bytes: of the database, and of its log of changes."""
         log = self.path.with_name(self.path.name + "-wal")
         return {"database": self.path.stat().st_size, "log": log.stat().st_size if log.exists() else 0}
 
@@ -189,14 +189,14 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Everything inside becomes durable together, or not at all. Raises OSError."""
+        """A block whose changes become durable together at its end, or not at all. Raises OSError."""
         with self.deferred():
             yield
         self.commit()
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """What asks for durability inside has it at the end, all together. Raises OSError."""
+        """A block in which sync() waits: all that was to be durable becomes so at its end, together. Raises OSError."""
         self._asked = False
         with self.deferred():
             yield
@@ -219,12 +219,12 @@ class Database:
             self.commit()
 
     def require(self) -> None:
-        """Raise OSError if the last commit failed: what is programmed now may wait in vain."""
+        """Raises OSError if the last commit failed, as what is programmed now may never become durable."""
         if self._failure is not None:
             raise self._failure
 
     def commit(self) -> None:
-        """Make everything durable now. Raises OSError; what was to be written is written by the next one, then."""
+        """Make everything durable now. Raises OSError; then the next commit writes what this one could not."""
         if self._running is not None:
             self._settle(self._running)
         if self.prepare:
@@ -328,11 +328,11 @@ class Database:
     # -- values
 
     def keep(self, name: str, value: bytes) -> None:
-        """Instead of what had this name, which is erased. Durable with the next commit."""
+        """Set a value, in place of an earlier one, which is erased. Durable with the next commit."""
         self._pending.values[name] = value
 
     def kept(self, name: str) -> bytes | None:
-        """Raises OSError."""
+        """The value of this name, None if there is none. Raises OSError."""
         for changes in (self._pending, self._committing):
             if name in changes.values:
                 return changes.values[name]
@@ -342,7 +342,7 @@ class Database:
     # -- pages
 
     def page(self, region: str, number: int) -> bytes:
-        """Raises OSError if the disk is broken."""
+        """A page of a region, 256 bytes; blank if it was never programmed. Raises OSError if the disk is broken."""
         for changes in (self._pending, self._committing):
             found = changes.find(region, number)
             if found is not None:
