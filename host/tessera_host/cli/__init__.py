@@ -152,7 +152,7 @@ def main_options(
 @app.command("help", hidden=True)
 def help_(
     context: typer.Context,
-    words: Annotated[list[str] | None, typer.Argument(metavar="[COMMAND]...", help="A command; all, if none.")] = None,
+    words: Annotated[list[str] | None, typer.Argument(metavar="[COMMAND]...", help="A command. Default: all.")] = None,
     as_json: Json = False,
 ) -> None:
     """List all commands, or show what one does: the same as its --help."""

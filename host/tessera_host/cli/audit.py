@@ -1,4 +1,4 @@
-"""The commands for who answers for privacy: `tessera audit`, and the report of `tessera plan`.
+"""The commands for privacy officers and auditors: `tessera audit`, and the report of `tessera plan`.
 
 Owns what is typed and shown. Leaves to others: the audit (audit.py), the report (report/), which is imported only when
 one is wanted.

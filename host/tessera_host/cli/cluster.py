@@ -134,7 +134,7 @@ def cluster(
 
 
 def _check_as_made(directory: Path, known: Shape, wanted: dict[str, Any]) -> None:
-    """Raise UsageError if the cluster that is there is another than the one asked for."""
+    """Raises UsageError if the present cluster was made with other options than those asked for."""
     for name, value in wanted.items():
         there = getattr(known, name)
         if value not in (None, there):
@@ -336,7 +336,7 @@ def _line(node: Node) -> str:
 def _about(opened: Office, made: bool) -> str:
     told = opened.federation.topology
     size = f"{count(opened.shape.nodes, 'relay')} ({opened.shape.runtime}), {told.kind}, {_copies(told)} of a message"
-    burn = f"; any {told.copies - 1} may be lost" if told.copies > 1 else "; none may be lost"
+    burn = f"; any {told.copies - 1} may be lost" if told.copies > 1 else "; losing one loses messages"
     return (
         f"{'Made a cluster' if made else 'This is a cluster'} of {size}{burn}.\n"
         f"It is a trial: the issuer, its passphrase and all relays lie together in {opened.directory}, so anybody who "

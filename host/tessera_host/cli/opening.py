@@ -30,7 +30,8 @@ def member_opener(home: Path, passphrase_file: Path | None) -> Callable[[], Memb
 
 
 def open_issuer(directory: Path, passphrase_file: Path | None) -> "Issuer":
-    """Raises UsageError if there is none."""
+    """Open the issuer in a directory; its passphrase comes from the file, the environment or a prompt. Raises
+    UsageError if there is no issuer."""
     from ..issuer.issuer import Issuer  # no member's command waits for it
     from ..issuer.store import KEYSTORE
 

@@ -1,4 +1,4 @@
-"""Who has how many connections to the issuer's service, and whose makes room where there are too many.
+"""How many connections to the issuer's service each owner has, and which one is ended when there are too many.
 
 Owns the rooms, and nothing of what is said in them. A connection rises from room to room as it shows who it is, so that
 who has shown less never takes the place of who has shown more.

@@ -1,4 +1,4 @@
-"""How relays do, asked from afar: the public figures of STATUS and INFO (PROTOCOL §5), for who looks after them.
+"""The state of relays, asked over the network: the public figures of STATUS and INFO (PROTOCOL §5), for operators.
 
 Owns the question, and what the figures mean: remarks, each with a code that scripts can rely on. It needs the
 federation card only: no token, no keystore.
