@@ -279,7 +279,7 @@ def test_a_larger_plan_is_for_new_keys_and_one_with_other_rounds_for_no_federati
     assert parameters(office).members == 25
     office(*larger, "--round-seconds", "600", "--out", "slower.json")
     code, line = office.refused("issuer", "renew", "issuer", "--plan", "slower.json")
-    assert code == 2 and "round_seconds" in line
+    assert code == 2 and "--round-seconds" in line
 
 
 def test_without_the_service_every_member_gets_a_file(office):

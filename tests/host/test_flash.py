@@ -585,7 +585,7 @@ def test_new_code_over_the_cable_is_in_the_inventory_once_it_serves(desk):
     assert told == {"relay": "berlin", "before": VERSION, "version": "9.0.0", "changed": True}
     assert desk.inventory()[0]["firmware_version"] == "9.0.0"
     board.commands.clear()
-    assert "has version 9.0.0 already" in desk.service("update", "--image", folder)[1]
+    assert "already has version 9.0.0" in desk.service("update", "--image", folder)[1]
     assert set(board.commands) == {"status"}
 
 

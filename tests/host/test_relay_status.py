@@ -146,7 +146,7 @@ def test_all_relays_of_a_card_are_asked_at_once_and_a_silent_one_hides_no_other(
         ("munich", False, ["unreachable"]),
         ("vienna", True, ["on-trial"]),
     ]
-    assert error.count("\n") == 2 and "2 of 3 relays (munich, vienna)" in error
+    assert error.count("\n") == 2 and "2 of 3 relays: munich, vienna" in error
 
 
 @pytest.mark.parametrize(

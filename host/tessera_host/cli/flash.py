@@ -68,7 +68,7 @@ Hostname = Annotated[str | None, typer.Option(help="The relay's name in the loca
 EXIT_CODES = {
     BoardNotFound: "no board, or it did not come back",
     SeveralBoards: "several boards, and no --port",
-    WrongBoard: "not the board or chip that was asked for",
+    WrongBoard: "the wrong board or chip",
     PortDenied: "the port or volume cannot be opened",
     BoardSilent: "the board stopped answering",
     ImageRejected: "the image is not the approved one; nothing was written",

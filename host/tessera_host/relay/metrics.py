@@ -2,7 +2,7 @@
 
 Owns the figures' names and the small HTTP server beside the relay. By default they are public: an office in which
 nobody writes shows the same ones as a busy one. Those that tell the two apart (how often something was committed, how
-large the database is, what the process uses) come with `load` only. What is counted stands in watched_relay.py.
+large the database is, what the process uses) come with `load` only. The relay itself counts.
 """
 
 import asyncio
