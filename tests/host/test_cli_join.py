@@ -114,7 +114,7 @@ def test_invitation_is_a_secret_file_and_says_what_to_do(tessera: Desk) -> None:
     said = tessera.text("issuer", "invite", "issuer", "ben", "-o", "ben.invitation")
     until = local_time(tessera.office.clock() + 7 * DAY)
     assert "Give it to ben and to nobody else" in said
-    assert f"It works once, until {until}. ben types: tessera join ben.invitation" in said
+    assert f"The invitation works once, until {until}. ben types: tessera join ben.invitation" in said
     assert stat.S_IMODE(Path("ben.invitation").stat().st_mode) == 0o600
     assert cards.decode(Path("ben.invitation").read_text(), "invitation").fields["name"] == "ben"
 

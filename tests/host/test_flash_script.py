@@ -28,5 +28,5 @@ def test_a_clone_that_is_not_set_up_says_so(tmp_path):
     for name in ("flash.py", "build/setup.sh"):
         shutil.copy(ROOT / "tools" / name, tmp_path / "tools" / name)
     done = run(tmp_path / "tools" / "flash.py", TESSERA_CACHE=str(tmp_path / "cache"))
-    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert done.returncode == 2 and done.stderr.count("\n") == 2
     assert f"make -C {tmp_path} setup" in done.stderr

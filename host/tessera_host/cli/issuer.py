@@ -193,8 +193,9 @@ def _what_to_do(invitation: Invitation, place: str | None) -> str:
     by_files, back = (" -o FILE", ", and brings you that file") if invitation.service is None else ("", "")
     return (
         f"Give it to {invitation.name} and to nobody else: until it is used, anybody who has it can join.\n"
-        f"It works once, until {local_time(invitation.until)}. The mailbox is on the relay {invitation.home}. "
-        f"{invitation.name} types: tessera join{file}{by_files}{'' if file else ', pastes it when asked'}{back}"
+        f"The mailbox is on the relay {invitation.home}. The invitation works once, until "
+        f"{local_time(invitation.until)}. {invitation.name} types: tessera join{file}{by_files}"
+        f"{'' if file else ', pastes it when asked'}{back}"
     )
 
 
