@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""From a board on a USB cable to a relay in service: `tools/flash.py --relay berlin`. The same as `tessera flash`.
+"""Turn a board on a USB cable into a relay in service: `tools/flash.py --relay berlin`. The same as `tessera flash`.
 
 Works from a fresh clone after `make setup`: it runs itself with the virtual environment's Python. Everything it does is
 in host/tessera_host/provisioning.
@@ -25,7 +25,7 @@ def environment_python() -> Path:
 def main() -> int:
     python = environment_python()
     if not python.exists():
-        print(f"error: this copy of the project is not set up ; run: make -C {ROOT} setup", file=sys.stderr)
+        print(f"error: this copy of the project is not set up\nhint: make -C {ROOT} setup", file=sys.stderr)
         return NOT_SET_UP
     if Path(sys.prefix) != python.parent.parent:
         os.execv(python, [python, __file__, *sys.argv[1:]])

@@ -37,17 +37,17 @@ def path() -> Path:
 
 
 def load(file: Path | None = None) -> Config:
-    """Raises InvalidInput for a file that cannot be read, or says what nobody understands."""
+    """Read the settings. Raises InvalidInput for a file that cannot be read, or an unknown or malformed setting."""
     file = file or path()
     try:
         text = files.decoded(file.read_bytes())
     except FileNotFoundError:
         if os.environ.get(ENVIRONMENT):
-            raise InvalidInput(f"there is no file {file}", f"{ENVIRONMENT} names it") from None
+            raise InvalidInput(f"there is no file {file}", f"{ENVIRONMENT} names it: correct or unset that") from None
         return Config()
     except (OSError, UnicodeDecodeError):
         raise InvalidInput(
-            f"{file} cannot be read", f"it is a text file of settings; {ENVIRONMENT} names another"
+            f"{file} cannot be read as a text file", f"check its rights, or name another file in {ENVIRONMENT}"
         ) from None
     try:
         found = tomllib.loads(text)
@@ -69,13 +69,13 @@ def _checked(file: Path, found: dict[str, Any]) -> Config:
     values: dict[str, Any] = {}
     for name, value in found.items():
         if name not in _SETTINGS:
-            raise InvalidInput(f"{file} has a setting '{name}' that there is not", f"there are: {', '.join(_SETTINGS)}")
+            raise InvalidInput(f"{file} has an unknown setting '{name}'", f"the settings are: {', '.join(_SETTINGS)}")
         attribute, read, example = _SETTINGS[name]
         try:
             values[attribute] = read(value)
         except (ValueError, TypeError, TesseraError):
             raise InvalidInput(
-                f"{file} has a setting '{name}' that is not what it should be", f"for example: {example}"
+                f"the setting '{name}' in {file} has a value of the wrong form", f"for example: {example}"
             ) from None
     return Config(**values)
 

@@ -7,7 +7,7 @@ wraps it in one of these.
 
 
 class TesseraError(Exception):
-    """Something the user can be told in a line each: what is wrong, and what to do about it."""
+    """An error for the user: the message says what is wrong, the hint what to do, one line each."""
 
     exit_code = 1
 
@@ -21,35 +21,35 @@ class TesseraError(Exception):
 
 
 class UsageError(TesseraError):
-    """The command was called with arguments that do not fit together, or would overwrite something."""
+    """The command's arguments do not fit together, or would overwrite something."""
 
     exit_code = 2
 
 
 class InvalidInput(TesseraError):
-    """A card, file or value that is malformed, foreign, or not signed by whom it should be."""
+    """Invalid input: a card, file or value that is malformed, from another federation, or wrongly signed."""
 
     exit_code = 3
 
 
 class KeystoreError(TesseraError):
-    """A keystore that cannot be read, written or locked."""
+    """A keystore cannot be read, written or locked."""
 
     exit_code = 4
 
 
 class WrongPassphrase(KeystoreError):
-    """The keystore is sound and the passphrase is not its own."""
+    """The keystore is sound, but this is not its passphrase."""
 
 
 class NotPermitted(TesseraError):
-    """Well-formed and understood, but the rules say no: not on the roster, quota used, session spent."""
+    """The rules do not permit it: not on the roster, quota used, session spent."""
 
     exit_code = 5
 
 
 class NotOnRoster(NotPermitted):
-    """Whoever asks is no member, or is one no more."""
+    """The one who asks is not a member, or no longer."""
 
 
 class QuotaUsed(NotPermitted):
@@ -57,7 +57,7 @@ class QuotaUsed(NotPermitted):
 
 
 class TryLater(NotPermitted):
-    """Not now, but perhaps after `retry_after` seconds."""
+    """It is not possible now, but may be after `retry_after` seconds."""
 
     def __init__(self, message: str, hint: str, retry_after: int) -> None:
         super().__init__(message, hint)
@@ -65,11 +65,11 @@ class TryLater(NotPermitted):
 
 
 class OutOfDate(NotPermitted):
-    """What this member holds does not do: no token, reading key or settings. A visit to the issuer may help."""
+    """This member lacks a token, a reading key or settings that are needed. Fetching from the issuer may help."""
 
 
 class Unreachable(TesseraError):
-    """No relay answers there."""
+    """No relay or service answers at that address, or a port cannot be used."""
 
     exit_code = 6
 
@@ -81,13 +81,13 @@ class RelayRefused(TesseraError):
 
 
 class IntegrityError(TesseraError):
-    """A proof that does not hold: a signature, a token, a checkpoint, a table."""
+    """A proof is not valid: a signature, a token, a checkpoint, a table."""
 
     exit_code = 8
 
 
 class RelayUnwell(TesseraError):
-    """Something about a relay is to be looked at, or its clock and this computer's do not agree."""
+    """A relay needs attention, or its clock and this computer's do not agree."""
 
     exit_code = 9
 
@@ -97,7 +97,7 @@ class ClockOff(RelayUnwell):
 
 
 class Interrupted(TesseraError):
-    """The user stopped it, and what was begun is kept."""
+    """The user stopped the command; what it had done is kept."""
 
     exit_code = 130
 
@@ -107,67 +107,67 @@ class Interrupted(TesseraError):
 
 
 class BoardNotFound(TesseraError):
-    """Nothing is plugged in that a relay could be made of, or what was there went away and did not come back."""
+    """No usable board is plugged in, or the board went away and did not come back."""
 
     exit_code = 10
 
 
 class SeveralBoards(TesseraError):
-    """More than one board fits: which one is meant has to be said with --port."""
+    """Several boards are plugged in: choose one with --port."""
 
     exit_code = 11
 
 
 class WrongBoard(TesseraError):
-    """The board that is there is not the one asked for: another chip, too little flash; says which one it is."""
+    """The board is not the one that was asked for: another chip, or too little flash. The error says what it is."""
 
     exit_code = 12
 
 
 class PortDenied(TesseraError):
-    """The serial port or the volume may not be opened by this user, or another program has it."""
+    """This user may not open the serial port or the volume, or another program has it open."""
 
     exit_code = 13
 
 
 class BoardSilent(TesseraError):
-    """The board is there and stopped answering. Its hint says whether it is safe to unplug it."""
+    """The board stopped answering. The hint says whether it is safe to unplug it."""
 
     exit_code = 14
 
 
 class ImageRejected(TesseraError):
-    """The image is not what the root key signed, or not for this board. Nothing was written."""
+    """The image is not signed by the root key, or not for this board. Nothing was written."""
 
     exit_code = 15
 
 
 class FlashFailed(TesseraError):
-    """Writing the image failed, or the board does not hold what was written."""
+    """Writing the image failed, or the board did not keep what was written."""
 
     exit_code = 16
 
 
 class ProvisioningFailed(TesseraError):
-    """The board took the image and refused, or did not keep, what a relay needs."""
+    """The board has the image, but did not take or keep what a relay needs."""
 
     exit_code = 17
 
 
 class CommissioningFailed(TesseraError):
-    """The relay serves, but its cover, its noise table or its self-test is not what it has to be: do not use it."""
+    """The relay serves, but its cover, its noise table or its self-test is wrong: do not use it."""
 
     exit_code = 18
 
 
 class OtherRelay(TesseraError):
-    """The board is a relay already: another one than was asked for. It was left as it is."""
+    """The board is a different relay from the one that was asked for. It was left as it is."""
 
     exit_code = 19
 
 
 class BatchIncomplete(TesseraError):
-    """Some relays of a batch are not in service yet; the same command goes on with them."""
+    """Some relays of a batch are not in service yet; repeat the command to go on with them."""
 
     exit_code = 20
 
@@ -176,6 +176,6 @@ class BatchIncomplete(TesseraError):
 
 
 class ScheduleEnding(TesseraError):
-    """The schedule of keys ends within 30 days, or has ended: IT has to renew it."""
+    """The schedule of keys ends within 30 days, or has ended: IT has to renew it (tessera issuer renew)."""
 
     exit_code = 21

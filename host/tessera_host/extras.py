@@ -30,5 +30,5 @@ def command(extra: str) -> str:
 
 
 def missing(what: str, extra: str) -> UsageError:
-    """What to raise for a command that needs more than is there."""
-    return UsageError(f"{what} more than is installed here", f"install it: {command(extra)}")
+    """The error for a command whose packages are not installed. what: like "reports need"."""
+    return UsageError(f"{what} packages that are not installed", f"install them: {command(extra)}")

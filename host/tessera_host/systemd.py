@@ -151,8 +151,8 @@ def server_unit(
     place = state.absolute()
     if place.parent != STATES or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", place.name):
         raise UsageError(
-            f"a service keeps its state in {STATES}, and {place} is not right under it",
-            f"put it there: mv '{state}' {STATES}/tessera-NAME",
+            f"a service keeps its state in a directory directly under {STATES}, not in {place}",
+            f"move it: mv '{state}' {STATES}/tessera-NAME",
         )
     for each in credentials:
         _check_text(str(each.file))
@@ -234,7 +234,7 @@ def _path(path: Path) -> str:
 
 def _check_text(name: str) -> None:
     if not name.isprintable():
-        raise UsageError("a unit has lines of text, and a name in it would be none", "rename the file")
+        raise UsageError("a file's name has characters that a unit cannot have", "rename the file")
 
 
 # -- putting it into service
@@ -245,9 +245,9 @@ def check_visible() -> None:
     for place in (Path(sys.executable), Path(sysconfig.get_path("purelib")), Path(__file__)):
         if any(place.is_relative_to(hidden) for hidden in _HIDDEN):
             raise UsageError(
-                f"tessera lies in {place.parent}, which a service with a user of its own does not see",
+                f"tessera is installed in {place.parent}, which a hardened service cannot read",
                 "install it for the whole computer: python3 -m venv /opt/tessera, then /opt/tessera/bin/pip install "
-                "what you installed here, and type this with /opt/tessera/bin/tessera",
+                "what you installed here, and repeat this command with /opt/tessera/bin/tessera",
             )
 
 
@@ -256,7 +256,9 @@ def write(unit: Unit) -> None:
     try:
         unit.path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"{unit.path.parent} cannot be made: {error.strerror}", "see --print") from None
+        raise UsageError(
+            f"{unit.path.parent} cannot be made: {error.strerror}", "run it as root, or show the unit with --print"
+        ) from None
     files.write(unit.path, unit.text.encode())
     unit.path.chmod(0o644)  # nothing in it is secret
 
@@ -264,7 +266,7 @@ def write(unit: Unit) -> None:
 def enable(unit: Unit) -> str | None:
     """Start it, now and with the computer. None if that is done, else why it is not: then `unit.start` is to be
     typed."""
-    return run(steps(unit.name)) if RUNNING.is_dir() else "systemd does not run here"
+    return run(steps(unit.name)) if RUNNING.is_dir() else "systemd does not run on this computer"
 
 
 def run(steps: Steps) -> str | None:

@@ -35,8 +35,8 @@ from tessera.batch import Batch
 from tessera.clock import Clock
 from tessera.errors import Refused
 from tessera.nor import BLANK_PAGE
-from tessera_host.relay.gateway import _CommittingRelay
 from tessera_host.relay.machine import ServerMachine
+from tessera_host.relay.server_relay import _CommittingRelay
 from tessera_host.relay.sqlite_device import Database, SqliteDevice
 from tests.attacks.branch import Branch
 from tests.results import Row

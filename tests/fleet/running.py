@@ -126,8 +126,8 @@ class Play:
         self._lives: dict[int, asyncio.Task[None]] = {}
         self.errors: dict[int, BaseException] = {}
         self._changes = changes
-        monkeypatch.setattr("tessera_host.relay.gateway.unix_ms", self.unix_ms)
-        monkeypatch.setattr("tessera_host.relay.gateway.RELEASED", 0)
+        monkeypatch.setattr("tessera_host.relay.server_relay.unix_ms", self.unix_ms)
+        monkeypatch.setattr("tessera_host.relay.server_relay.RELEASED", 0)
         make_server(self.directory(1), PORT, **changes)
 
     def directory(self, number: int) -> Path:

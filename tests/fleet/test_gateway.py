@@ -22,7 +22,7 @@ from tessera_host.fleet.log import Entry, LogBroken
 from tessera_host.fleet.sqlite_log import SqliteLog
 from tessera_host.fleet.state import State
 from tessera_host.fleet.writer import MOST_WAITING
-from tessera_host.relay.gateway import Gateway
+from tessera_host.relay.server_relay import ServerRelay
 
 from .running import EPOCH, ROUND, Connection, MemoryLog, Play, played
 
@@ -351,7 +351,7 @@ def test_a_set_that_is_brought_to_one_gateway_governs_on_all(tmp_path: Path) -> 
 
 def test_a_relay_that_ran_alone_becomes_a_fleet(tmp_path: Path) -> None:
     async def story(play: Play) -> None:
-        alone = Gateway(play.directory(1))
+        alone = ServerRelay(play.directory(1))
         loop = asyncio.get_running_loop()
         alone.relay.clock = Clock(lambda: int(1000 * loop.time()), lambda later, earlier: later - earlier)
         alone.start()

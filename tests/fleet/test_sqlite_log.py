@@ -62,7 +62,7 @@ async def test_what_was_taken_out_of_the_file_is_noticed(engine: _File, statemen
 
 async def test_second_process_is_refused(engine: _File) -> None:
     async with opened(engine):
-        with pytest.raises(LogRefused, match=r"locked.*another program has it open"):
+        with pytest.raises(LogRefused, match=r"locked.*the program that has it open"):
             await engine.open()
 
 

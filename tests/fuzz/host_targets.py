@@ -48,7 +48,7 @@ from tessera_host.protocol.identity import Identity
 from tessera_host.protocol.invitation import Invitation
 from tessera_host.protocol.sets_beside import SetBeside, SetsBeside
 from tessera_host.protocol.welcome import Welcome
-from tessera_host.relay import gateway
+from tessera_host.relay import server_relay
 from tests.fuzz.member_targets import OpenChannel
 from tests.fuzz.smallmember import repeatable
 from tests.fuzz.target import Intake, Sink, Target, Violation, allowed, must
@@ -863,7 +863,7 @@ class JsonFiles(Target):
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory()
-        self._path = Path(self._folder.name, gateway.CONFIGURATION)
+        self._path = Path(self._folder.name, server_relay.CONFIGURATION)
         relay = {"version": 1, "name": "x", "static_secret": "07" * 32, "ledger_secret": "08" * 32}
         self._relay = relay | {"ring_sectors": 16, "keyring_sectors": 4, "host": "127.0.0.1", "port": 8100}
         numbers = {name: plan.decimal_option(name, text) for name, text in (("epsilon", "2"), ("delta", "1e-3"))}
@@ -893,13 +893,13 @@ class JsonFiles(Target):
             loaded = allowed(InvalidInput, lambda: plan.load(self._path))
             must(isinstance(loaded, (plan.Plan, InvalidInput)), "a plan of another kind")
             return
-        found = allowed(InvalidInput, lambda: gateway.read_configuration(self._path.parent))
+        found = allowed(InvalidInput, lambda: server_relay.read_configuration(self._path.parent))
         if isinstance(found, dict):
             must(
                 all(type(found[name]) is int and found[name] > 0 for name in ("ring_sectors", "keyring_sectors")),
                 "sectors that are no positive number were taken",
             )
-            gateway.identity(found)
+            server_relay.identity(found)
 
 
 class IssuerFrames(Target):

@@ -28,7 +28,7 @@ from tessera_host.keys import keystore, unlocking
 from tessera_host.member import backup, composing, contacts, inbox, pacing, relay_sessions, sending
 from tessera_host.member.schema import Departure
 from tessera_host.protocol import card_finding, cards, federation, issuer_frames, records, relay_connection
-from tessera_host.relay import gateway
+from tessera_host.relay import server_relay
 from tests.fuzz import fuzz, once
 from tests.fuzz.boot_targets import (
     KeyringFlash,
@@ -226,8 +226,8 @@ def _believe_the_header(line: bytes) -> dict[str, Any] | None:
 
 def _believe_the_configuration(directory: Path) -> dict[str, Any]:
     try:
-        configuration = dict(gateway.json.loads((directory / gateway.CONFIGURATION).read_bytes()))
-        gateway.identity(configuration)
+        configuration = dict(server_relay.json.loads((directory / server_relay.CONFIGURATION).read_bytes()))
+        server_relay.identity(configuration)
         return configuration | {name: configuration[name] for name in ("ring_sectors", "keyring_sectors")}
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InvalidInput("the configuration is damaged") from error
@@ -375,7 +375,7 @@ SABOTAGES = {
         keystore, "_parsed", _believe_the_header, KeystoreFile, "ValueError came out"
     ),
     "a relay's settings that are believed": Sabotage(
-        gateway, "read_configuration", _believe_the_configuration, JsonFiles, "sectors that are no positive number"
+        server_relay, "read_configuration", _believe_the_configuration, JsonFiles, "sectors that are no positive number"
     ),
     "pieces from a session that did not begin": Sabotage(
         Staging, "put", _put_of_any_session, Pieces, "a piece was taken from a session that did not begin"

@@ -100,8 +100,8 @@ def test_a_server_listens_where_members_were_told_or_where_options_say(
 @pytest.mark.parametrize(
     ("told", "options", "wrong"),
     [
-        (WSS, {}, "members were told wss://relay.example.org/berlin, and nothing here speaks TLS"),
-        (TCP, {"certificate": Path("x")}, "TCP needs no certificate"),
+        (WSS, {}, "members were told wss://relay.example.org/berlin, which needs TLS"),
+        (TCP, {"certificate": Path("x")}, "--certificate is for WebSockets"),
         (TCP, {"websocket": "0"}, "no port to listen at"),
         (TCP, {"websocket": "relay.example.org"}, "no port to listen at"),
         (TCP, {"websocket": "::1"}, "no port to listen at"),

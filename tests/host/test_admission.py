@@ -10,9 +10,9 @@ from tessera.params import Parameters
 from tessera_host.errors import IntegrityError
 from tessera_host.protocol import cards
 from tessera_host.protocol.federation import Federation, read_card
-from tessera_host.relay import admission, gateway
+from tessera_host.relay import admission, server_relay
 from tessera_host.relay.admission import RelayRequest
-from tessera_host.relay.gateway import Gateway
+from tessera_host.relay.server_relay import ServerRelay
 from tests.host.test_cli_join import Desk
 from tests.host.test_cli_join import tessera as tessera
 
@@ -25,9 +25,9 @@ def test_a_relay_of_somebody_else_is_asked_for_admitted_and_started(tessera: Des
     admitted = tessera.json(*ADMIT, "-o", "for-munich")
     assert admitted["added"] and admitted["words"] == " ".join(asked["words"]) and admitted["key"] == asked["key"]
     tessera.json("relay", "accept", "theirs", "for-munich")
-    opened = Gateway(Path("theirs"))
+    opened = ServerRelay(Path("theirs"))
     parameters = Parameters(Path("issuer/parameters.tpr").read_bytes())
-    found = gateway.read_parameters(Path("theirs"))
+    found = server_relay.read_parameters(Path("theirs"))
     opened.close()
     assert found.digest == parameters.digest and found.column(2) == parameters.column(2) and found.column(1) is None
     card = Federation(read_card(Path("issuer/federation.card").read_text()))
@@ -53,8 +53,8 @@ def test_the_same_request_again_changes_nothing_and_gives_the_newest_set(tessera
     again = tessera.json(*ADMIT, "-o", "two")
     assert (first["added"], again["added"]) == (True, False) and again["serial"] == first["serial"] + 1
     tessera.text("relay", "accept", "theirs", "two")
-    assert gateway.read_parameters(Path("theirs")).serial == again["serial"]
-    assert "admitted before" in tessera.refused(2, "relay", "accept", "theirs", "two")
+    assert server_relay.read_parameters(Path("theirs")).serial == again["serial"]
+    assert "already has its parameters" in tessera.refused(2, "relay", "accept", "theirs", "two")
 
 
 def test_it_takes_the_place_of_a_relay_that_was_taken_out(tessera: Desk) -> None:
@@ -69,14 +69,14 @@ def test_it_takes_the_place_of_a_relay_that_was_taken_out(tessera: Desk) -> None
     assert [relay.id for relay in after.relays] == [relay.id for relay in before.relays] == [1, 2]
     assert after.relays[1].static_key != before.relays[1].static_key
     tessera.text("relay", "accept", "anew", "two")
-    assert "not for this relay" in tessera.refused(8, "relay", "accept", "theirs", "two")
+    assert "is for another relay" in tessera.refused(8, "relay", "accept", "theirs", "two")
 
 
 def test_nobody_is_listed_before_its_words_were_compared(tessera: Desk) -> None:
     tessera.text(*REQUEST)
     before = Path("issuer/parameters.tpr").read_bytes()
     line = tessera.refused(5, *ADMIT[:-1], "-o", "for-munich")
-    assert "nobody said that its words are right" in line and "--yes" in line
+    assert "its words were not compared" in line and "--yes" in line
     assert Path("issuer/parameters.tpr").read_bytes() == before and not Path("for-munich").exists()
 
 
@@ -98,7 +98,7 @@ def test_a_request_that_was_changed_is_refused(tessera: Desk, name: str, value: 
 )
 def test_what_is_no_request_is_refused(tessera: Desk, text: str) -> None:
     Path("its.request").write_text(text)
-    assert "no request of a relay" in tessera.refused(3, *ADMIT, "-o", "for-munich")
+    assert "not a relay's request" in tessera.refused(3, *ADMIT, "-o", "for-munich")
 
 
 @pytest.mark.parametrize("change", [{"port": True}, {"port": "8100"}, {"name": 1}, {"version": 2}, {"more": 1}])
@@ -106,7 +106,7 @@ def test_a_request_of_other_fields_is_none(tessera: Desk, change: dict[str, obje
     tessera.text(*REQUEST)
     content = json.loads(Path("its.request").read_text())
     Path("its.request").write_text(json.dumps(content | change))
-    assert "no request of a relay" in tessera.refused(3, *ADMIT, "-o", "for-munich")
+    assert "not a relay's request" in tessera.refused(3, *ADMIT, "-o", "for-munich")
 
 
 def test_a_request_says_nothing_that_an_address_or_a_name_must_not(tessera: Desk) -> None:
@@ -128,8 +128,8 @@ def test_what_is_taken_back_is_this_relay_s_set_and_signed(tessera: Desk) -> Non
     other = Parameters(Path("issuer/parameters.tpr").read_bytes()).copy_for(1)
     for wrong in (b"", b"text", blob[:-1], blob[:200] + bytes([blob[200] ^ 1]) + blob[201:]):
         Path("wrong").write_bytes(wrong)
-        assert "not what tessera relay admit wrote" in tessera.refused(3, "relay", "accept", "theirs", "wrong")
-    with pytest.raises(IntegrityError, match="not for this relay"):
+        assert "not a file of tessera relay admit" in tessera.refused(3, "relay", "accept", "theirs", "wrong")
+    with pytest.raises(IntegrityError, match="is for another relay"):
         admission.accept(Path("theirs"), other)
     assert "there is no relay" in tessera.refused(2, "relay", "accept", "nowhere", "for-munich")
     assert not Path("theirs/parameters").exists()

@@ -54,7 +54,7 @@ def test_nobody_sends_more_than_one_frame_a_relay_and_round(typed: Typed) -> Non
     assert typed("send", "bob", "text", "--at-once")[0] == 2
     typed.settings("[agent]\nslots = 3\n")
     code, found = typed("agent", "--print")
-    assert code == 3 and "'agent' that there is not" in found["error"]
+    assert code == 3 and "unknown setting 'agent'" in found["error"]
 
 
 def test_options_that_do_not_go_together_are_refused(typed: Typed) -> None:

@@ -184,7 +184,7 @@ def test_end_of_input_is_no_traceback_and_the_meeting_goes_on_later(terminal: Te
 
     code, out, err = terminal.run("ann", "contact", "add", "bob", script=[(PASTE_ANSWER, ctrl_d)])
     assert code == 130
-    assert "goes on where this one stopped" in err
+    assert "repeat the command to go on" in err
     _, again, _ = terminal.run("ann", "contact", "add", "bob", script=[(PASTE_ANSWER, ctrl_d)])
     assert card_in(again) == card_in(out)
 

@@ -80,12 +80,16 @@ def test_a_topology_is_signed_into_the_next_set(office):
 def test_it_says_from_when_on_and_what_it_costs(office_with_a_table):
     _, out, _ = office_with_a_table("issuer", "cluster", "issuer", "--copies", "2")
     first, lost, download, sent, tokens, *rest = out.splitlines()
-    assert first.startswith("From ") and "on every record is on 2 of 3 relays (ring); for who joins before" in first
+    assert (
+        first.startswith("From ") and "on every record is on 2 of 3 relays (ring); for members who join before" in first
+    )
     assert "any 1 relay may be lost" in lost
     assert download == "A member downloads 17.2 MB a day then, now 8.6."
     assert sent == "A member may send 10 short messages a day then, now 21."
-    assert tokens == "Tokens stay as they are: 3 an epoch, 1 for each of 3 relays."
-    assert rest[0].startswith("Members need a file each: tessera issuer renew issuer --out NEWDIR. Until somebody has")
+    assert tokens == "Tokens stay as they are: 3 in an epoch, 1 for each of 3 relays."
+    assert rest[0].startswith(
+        "Each member needs a new file: tessera issuer renew issuer --out NEWDIR. Until a member has it"
+    )
     assert "tessera relay push --issuer issuer" in rest[-1]
 
 
@@ -103,7 +107,7 @@ def test_what_is_so_already_signs_nothing(office):
 @pytest.mark.parametrize(
     ("options", "wrong", "hint"),
     [
-        (("--copies", "4"), "has 3 relays", "use --copies 3; or make more relays first: tessera relay new"),
+        (("--copies", "4"), "with 3 relays", "use --copies 3; or make more relays first: tessera relay new"),
         (("--copies", "0"), "0 copies", "use --copies 1"),
         (("--copies", "-1"), "-1 copies", "use --copies 1"),
         (("--topology", "star"), "no topology 'star'", "use --topology ring or mesh"),
@@ -143,7 +147,7 @@ def test_no_relay_goes_that_copies_need(office):
     assert office("relay", "remove", "three", "--issuer", "issuer")[0] == 0
     before = known(office).digest
     code, line = office.refused("relay", "remove", "two", "--issuer", "issuer")
-    assert code == 2 and "each record is on 2 relays, and 1 would be left" in line
+    assert code == 2 and "each record is kept on 2 relays, and only 1 would be left" in line
     assert "tessera relay replace 'two' --issuer issuer" in line
     assert "tessera issuer cluster issuer --copies 1" in line
     assert known(office).digest == before and len(known(office).relays) == 2
@@ -174,7 +178,7 @@ def test_a_plan_with_copies_founds_an_office_with_them(tessera):
     content = json.loads((tessera.directory / "plan.json").read_text())
     assert [content["choice"][name] for name in ("relays", "topology", "copies")] == [3, "mesh", 2]
     _, out, _ = tessera("issuer", "init", "issuer", "--plan", "plan.json", "--name", "x")
-    assert "Every record is on 2 relays (mesh): make as many at least." in out and "send 10 short messages" in out
+    assert "Every record is kept on 2 relays (mesh): make at least as many." in out and "send 10 short messages" in out
     tessera("relay", "new", "one", "one", "--issuer", "issuer", "--host", "127.0.0.1")
     assert known(tessera).topology == Topology(MESH, 2) and known(tessera).copies(1) == 1
     assert "of which there is 1 now" in tessera("issuer", "show", "issuer")[1]
@@ -185,7 +189,7 @@ def test_a_plan_with_copies_founds_an_office_with_them(tessera):
 def test_a_plan_for_other_copies_is_refused_with_both_ways_out(office):
     assert office(*CONSTANT, "--copies", "2", "--topology", "mesh", "--out", "two.json")[0] == 0
     code, line = office.refused("issuer", "renew", "issuer", "--plan", "two.json")
-    assert code == 2 and "2 relays for each record (mesh)" in line and "1 relay for each record (ring)" in line
+    assert code == 2 and "keeps each record on 2 relays (mesh)" in line and "this office on 1 relay (ring)" in line
     assert "plan with --topology ring --copies 1" in line
     assert "tessera issuer cluster issuer --topology mesh --copies 2" in line
     cluster(office, "--topology", "mesh", "--copies", "2")
@@ -221,9 +225,9 @@ def test_renewing_by_itself_keeps_the_topology(tmp_path, monkeypatch):
 def test_the_table_of_a_plan_says_what_copies_cost(capsys):
     assert run([*TABLE, "--copies", "2", "--relays", "3"]) == 0
     out = " ".join(capsys.readouterr().out.split())
-    for row in ("a record is on", "2 of 3, ring", "connections a round", "2 to read, 3 to", "tokens an epoch"):
+    for row in ("a record is on", "2 of 3, ring", "connections in a round", "2 to read, 3 to", "tokens in an epoch"):
         assert row in out
-    assert "That is each of the 3 relays" in out and "A member reads 2 of them" in out
+    assert "This is for each of the 3 relays" in out and "A member reads 2 of them" in out
     assert "Each copy is a delivery" in out
     assert run(TABLE) == 0
     out = capsys.readouterr().out

@@ -263,7 +263,7 @@ def test_exit_codes_are_those_of_the_errors(capsys: pytest.CaptureFixture[str]) 
         each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, errors.TesseraError)
     ]
     assert {int(code) for code in codes} == {each.exit_code for each in classes} | {0, 70, 130}
-    assert codes["6"] == "No relay answers there."
+    assert codes["6"] == "No relay or service answers at that address, or a port cannot be used."
 
 
 def test_version_is_the_package_s(capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,7 +34,7 @@ def test_c_is_the_members_times_their_tokens(ledger):
     found = covers.figures(signed(ledger, 1, tokens_per_epoch=2, posts_per_token=16))
     assert found == {"serial": 1, "cover": "constant", "records": 48, "epsilon": "0", "delta": "0"}
     words = covers.in_words(signed(ledger, 1))
-    assert words == "constant batches, C = 24 × 1 = 24: ε = 0, δ = 0"
+    assert words == "constant batches of 24 × 1 = 24 records, whatever is posted"
 
 
 def test_a_table_s_epsilon_and_delta_are_those_of_its_integers(ledger):
@@ -51,7 +51,10 @@ def test_of_a_table_for_a_day_the_day_is_recomputed(ledger):
     assert (found["deliveries"], found["day_epsilon"]) == (21, "2")
     assert float(found["day_delta"]) <= 2e-5 < 1.05 * float(found["day_delta"])
     assert parameter_sets.day_delta(made) <= Fraction(made.day_delta, 2**64)
-    assert f"a table for a day of 21: ε = 2, δ = {found['day_delta']}; ε = {found['epsilon']}" in covers.in_words(made)
+    assert (
+        f"a table for a day of 21 deliveries: ε = 2, δ = {found['day_delta']}; ε = {found['epsilon']}"
+        in covers.in_words(made)
+    )
 
 
 def test_sets_with_the_same_cover_are_one_line(ledger):

@@ -22,11 +22,11 @@ def test_a_board_takes_what_its_ring_and_its_heap_hold():
 
 
 def test_a_ring_that_is_too_small_is_refused_with_numbers():
-    with pytest.raises(WrongBoard, match="keeps 3296 records, these members may post 3300"):
+    with pytest.raises(WrongBoard, match="room for 3296 records, and this office's members may post 3300"):
         eligibility.check_capacity(desk(825, retention_epochs=3), "RPI_PICO_W")
 
 
 def test_a_heap_that_is_too_small_is_refused_with_numbers():
-    with pytest.raises(WrongBoard, match="room for a cell of 1120 records, these members' may have 1121"):
+    with pytest.raises(WrongBoard, match="room for 1120 records of one cell, and this office's cells may have 1121"):
         eligibility.check_capacity(desk(CELL_RECORDS - 217), "RPI_PICO_W")
     eligibility.check_capacity(desk(4000), "GATEWAY")

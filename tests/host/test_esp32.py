@@ -232,7 +232,7 @@ def test_a_port_with_an_esp32_is_told_from_a_relay_and_a_prompt(bench, monkeypat
 def test_a_wrong_chip_is_named_and_goes_on_running(make_bench, there, asked):
     bench, wanted = make_bench(there), board_folders.read_board(asked)
     said = bench.refused(WrongBoard, image=esp32parts.combined_image(wanted), name=asked)
-    assert f"has the chip {CHIP_NAMES[there]}, {asked} has {wanted.mcu}" in said
+    assert f"has the chip {CHIP_NAMES[there]}, but {asked} has {wanted.mcu}" in said
     assert f"--board {there}" in said
     assert bench.device.mode == "application"
     assert romloader.MEM_BEGIN not in bench.device.commands
@@ -309,12 +309,12 @@ def changed(at, content):
         (lambda image: image[:0x8000], "no application"),
         (lambda image: b"\0" * len(image), "no partition table"),
         (changed(0, b"\0"), "no boot loader"),
-        (changed(12, b"\5"), "boot loader is for esp32c3"),
-        (changed(0xF000 + 12, b"\x09"), "application is for esp32s3"),
+        (changed(12, b"\5"), "boot loader is for the chip esp32c3"),
+        (changed(0xF000 + 12, b"\x09"), "application is for the chip esp32s3"),
         (changed(0x7000 + 14, b"x"), "MD5"),
         (changed(0x8000 + 100, b"key"), "partition 'nvs'"),
         (changed(0xC000, b"\0"), "partition 'otadata'"),
-        (lambda image: image.ljust(0x18F001, b"\xff"), "beyond the partition 'ota_0'"),
+        (lambda image: image.ljust(0x18F001, b"\xff"), "longer than the partition 'ota_0'"),
     ],
 )
 def test_an_image_that_is_none_of_this_board_reaches_no_board(bench, change, words):
@@ -343,10 +343,10 @@ def with_table(bench, **changes):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"ring": ("length", 4096)}, "'ring' has 4096 bytes"),
-        ({"keyring": ("length", 8192)}, "'keyring' has 8192 bytes"),
-        ({"ring": ("offset", 0x350000)}, "'ring' ends behind the flash"),
-        ({"littlefs": ("name", "vfs")}, "no 'littlefs'"),
+        ({"ring": ("length", 4096)}, "'ring' has the wrong length, 4096 bytes"),
+        ({"keyring": ("length", 8192)}, "'keyring' has the wrong length, 8192 bytes"),
+        ({"ring": ("offset", 0x350000)}, "'ring' ends after the end of the flash"),
+        ({"littlefs": ("name", "vfs")}, "lacks the partition 'littlefs'"),
     ],
 )
 def test_an_image_with_another_layout_is_refused(bench, changes, words):
@@ -363,7 +363,7 @@ def test_a_relay_with_its_keys_elsewhere_is_refused_until_they_are_erased(bench)
     rows["ring"] = board_folders.Partition("ring", "data", "0x40", 0x340000, 0xC0000)
     bench.device.flash[0x8000:0x8C00] = esp32parts.partition_table(rows.values())
     bench.device.flash[0x33C000:0x33C010] = b"a key of a relay"
-    assert "keys elsewhere" in bench.refused(ImageRejected)
+    assert "keys at another place" in bench.refused(ImageRejected)
     bench.device.flash[0x33C000:0x33C010] = b"\xff" * 16
     bench.flash()
     assert bench.starts() == "ota_0"
@@ -537,7 +537,7 @@ def test_garbage_on_the_line_is_survived_or_told_and_flashing_again_succeeds(ben
 
 def test_a_line_that_is_all_garbage_is_a_silent_board(bench):
     bench.device.noisy = True
-    assert "answers as an ESP32" in bench.refused(BoardSilent)
+    assert "no ESP32 answers" in bench.refused(BoardSilent)
 
 
 @pytest.mark.parametrize("name", ["ota_0", "otadata"])

@@ -106,7 +106,7 @@ def test_a_relay_becomes_a_fleet_of_one_and_its_unit_is_a_gateway_s(say: Say, tm
     assert code == 0 and json.loads(out) == {"gateway": 1, "directory": "berlin", "storage": log}
     assert storage.FleetFile.read(tmp_path / "berlin").storage == log
     assert "is a gateway's already" in say("fleet", "init", "berlin", "--storage", log)[2]
-    assert "serve it so: tessera serve berlin" in say("serve", "--storage", "berlin")[2]
+    assert "start it with: tessera serve berlin" in say("serve", "--storage", "berlin")[2]
     code, _, error = say("fleet", "invite", "berlin")
     assert code == 2 and "is a file, which one gateway reaches" in error and "nats://HOST,HOST,HOST/NAME" in error
     made: dict[str, Any] = json.loads(say("serve", "berlin", "--print", "--json", "--metrics", "127.0.0.1:9100")[1])

@@ -53,7 +53,7 @@ def test_who_was_removed_gets_nothing_with_anything_it_ever_held(tessera: Desk) 
                 assert reading_keys(tessera, home) == before
                 assert newest_reading_key(tessera) not in before
             line = tessera.refused(NOT_PERMITTED, "join", "ben.invitation", "--home", f"again-{rotation}")
-            assert "used already" in line
+            assert "already used" in line
             rotate(tessera, f"guest-{rotation}")
             tessera.office.clock.now += DAY
     assert tessera.office.reports == []

@@ -24,11 +24,11 @@ from tessera.errors import BadFrame, Refused
 from tessera_host.cli import serving
 from tessera_host.cli.demo import free_port
 from tessera_host.errors import Unreachable
-from tessera_host.relay import gateway as gateway_module
 from tessera_host.relay import health, metrics
+from tessera_host.relay import server_relay as server_relay_module
 from tessera_host.relay.health import Health
 from tessera_host.relay.log import Log
-from tessera_host.relay.metrics import Figures, Watch
+from tessera_host.relay.metrics import RelayMetrics, Watch
 from tessera_host.relay.sqlite_device import Database
 from tessera_host.relay.watched_relay import WatchedRelay
 
@@ -38,7 +38,7 @@ LOAD = {"tessera_commit_seconds", "tessera_storage_bytes", "process_"}
 
 
 class Server:
-    """The core's office on a server: what a Gateway has of it."""
+    """The core's office on a server: what a ServerRelay has of it."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         folder.mkdir(exist_ok=True)
@@ -53,7 +53,7 @@ class Server:
         monkeypatch.setattr(core_office, "Relay", WatchedRelay)
         with self.database.transaction():
             self.office = Office()
-        for module in (health, gateway_module):
+        for module in (health, server_relay_module):
             monkeypatch.setattr(module, "unix_ms", lambda: self.office.unix_ms)
 
     @property
@@ -62,7 +62,7 @@ class Server:
 
     def figures(self, load: bool = False) -> dict[str, float]:
         """By name and labels."""
-        return parsed(Figures(self.gateway, load).text())
+        return parsed(RelayMetrics(self.gateway, load).text())
 
     @property
     def gateway(self) -> Any:
@@ -94,8 +94,8 @@ def test_an_idle_office_and_a_busy_one_show_the_same_figures(tmp_path: Path, mon
     public, load, published = [], [], []
     for busy in (False, True):
         server = Server(tmp_path / str(busy), monkeypatch)
-        figures = Figures(server.gateway, load=True)
-        public.append(Figures(server.gateway))
+        figures = RelayMetrics(server.gateway, load=True)
+        public.append(RelayMetrics(server.gateway))
         published.append(live_three_rounds(server.office, busy))
         public[-1] = parsed(public[-1].text())
         load.append(parsed(figures.text()))

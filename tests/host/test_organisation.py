@@ -164,7 +164,7 @@ def test_an_issuer_that_somebody_keeps_in_a_directory_is_not_removed(tmp_path: P
         path.unlink()
     (directory / "relay").rmdir()  # it was moved to another computer
     before = contents(directory)
-    with pytest.raises(UsageError, match="has something else in it: issuer"):
+    with pytest.raises(UsageError, match="already has other files, such as issuer"):
         make(directory)
     assert contents(directory) == before
 

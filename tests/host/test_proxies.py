@@ -79,7 +79,7 @@ def test_what_is_said_for_tessera_alone_is_meant_for_every_host() -> None:
 
 def test_the_option_stands_before_the_command_and_counts_for_it_alone(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["inbox", "--proxy", "socks5://proxy.example"]) == 2
-    assert "it comes before the command: tessera --proxy URL COMMAND" in capsys.readouterr().err
+    assert "write it before the command: tessera --proxy URL COMMAND" in capsys.readouterr().err
     assert cli.run(["--proxy", "ftp://proxy.example", "exit-codes"]) == 2
     assert "--proxy names no proxy that tessera can use" in capsys.readouterr().err
     assert cli.run(["--proxy", "socks5://proxy.example", "exit-codes"]) == 0

@@ -62,10 +62,10 @@ def test_a_relay_that_is_well_needs_no_remark(federation: Federation) -> None:
 @pytest.mark.parametrize(
     ("change", "code", "words"),
     [
-        ({"open_round": None}, "clock", "no clock"),
-        ({"open_round": OPEN + 3}, "clock", "about 30 seconds ahead of this computer's"),
-        ({"open_round": OPEN - 30}, "clock", "about 5 minutes behind this computer's"),
-        ({"clock_provisional": True}, "clock", "not borne out"),
+        ({"open_round": None}, "clock", "does not know the time"),
+        ({"open_round": OPEN + 3}, "clock", "about 30 s ahead of this computer's"),
+        ({"open_round": OPEN - 30}, "clock", "about 5 min behind this computer's"),
+        ({"clock_provisional": True}, "clock", "nothing has confirmed"),
         ({"commissioning": True}, "commissioning", "the next on"),
         ({"on_trial": True}, "on-trial", "on trial"),
         ({"schedule_ending": True}, "schedule-ends", "tessera relay push"),
@@ -146,7 +146,7 @@ def test_all_relays_of_a_card_are_asked_at_once_and_a_silent_one_hides_no_other(
         ("munich", False, ["unreachable"]),
         ("vienna", True, ["on-trial"]),
     ]
-    assert error.count("\n") == 2 and "2 of 3 relays (munich, vienna)" in error
+    assert error.count("\n") == 2 and "2 of 3 relays: munich, vienna" in error
 
 
 @pytest.mark.parametrize(

@@ -358,7 +358,7 @@ def test_an_audit_names_the_epochs_it_verified_and_no_others(ledger, tmp_path):
         (
             "1",
             "epochs 3 to 4 and 7",
-            "a table for deliveries: ε = 0.1, δ = 9.2216e-7 of a delivery; at most 218 records",
+            "a table for one delivery: ε = 0.1, δ = 9.2216e-7; at most 218 records",
             "40 in 2: 20 each",
         )
     ]

@@ -30,8 +30,8 @@ from tessera_host.cli.demo import free_port
 from tessera_host.protocol.addresses import Address
 from tessera_host.protocol.listening import Place, at
 from tessera_host.protocol.websocket import WebSocket
-from tessera_host.relay.gateway import Gateway
 from tessera_host.relay.machine import CellIndex, KeptBatches, ServerMachine
+from tessera_host.relay.server_relay import ServerRelay
 from tests.support.command_line import TESSERA
 from tests.support.memory_network import MemoryNetwork
 from tests.support.server_on_disk import make_server
@@ -162,7 +162,7 @@ def test_kept_batches_go_with_their_epoch() -> None:
 
 def test_a_server_starts_soon_and_keeps_what_a_board_does_not(tmp_path: Path) -> None:
     make_server(tmp_path, 1, genesis=int(time.time()) - 5, round_seconds=10, log2_buckets=16)
-    gateway = Gateway(tmp_path)
+    gateway = ServerRelay(tmp_path)
     gateway.start()
     assert gateway.relay.parameters.newest.buckets == 1 << 16
     assert isinstance(gateway.relay.machine, ServerMachine) and gateway.relay.machine.sessions == 1024
@@ -177,7 +177,7 @@ def test_a_server_of_a_hundred_thousand_admits_every_cohort_and_takes_records_fo
     column = b"".join(curve.public(issuer)[1:] for issuer in issuers) * 10
     sizes = {"members": 100_000, "log2_buckets": 9, "posts_per_token": 8, "epoch_keys": column}
     make_server(tmp_path, 1, genesis=int(time.time()) - 5, round_seconds=3600, **sizes)
-    gateway = Gateway(tmp_path)
+    gateway = ServerRelay(tmp_path)
     gateway.start()
     statement = office.time_statement(int(time.time()))
     gateway.relay.push(office.Cable(), len(statement), 0, len(statement), statement)
@@ -252,7 +252,7 @@ async def post_until_it_ends(member: Any, port: int, number: int, acknowledged: 
 
 def kept_records(folder: Path) -> set[bytes]:
     """What a relay that starts there finds of the first round."""
-    gateway = Gateway(folder)
+    gateway = ServerRelay(folder)
     gateway.start()
     log, cipher = gateway.relay._log, gateway.relay._epochs.ciphers[0]
     found = set()
@@ -317,7 +317,7 @@ async def test_storage_that_fails_is_told_and_no_post_is_acknowledged_that_is_no
     fails, works = FAULTS[fault]
     port, ready = free_port(), asyncio.Event()
     make_server(tmp_path, port, genesis=int(time.time()) - 3000, round_seconds=3600, members=64, posts_per_token=1020)
-    gateway = Gateway(tmp_path)
+    gateway = ServerRelay(tmp_path)
     listen = at([Place("127.0.0.1", port, websocket=way_in is OverWebSocket)])
     server = Server(gateway.relay)
     serving = asyncio.create_task(server.run("127.0.0.1", port, ready.set, gateway.start, listen))

@@ -374,7 +374,7 @@ def test_a_program_that_is_killed_loses_nothing_that_it_said_was_written(path: P
 def test_the_storage_of_another_relay_is_refused_and_left_as_it_is(path: Path) -> None:
     Database(path, KEY).close()
     before = path.read_bytes()
-    with pytest.raises(NotThisRelays, match="of another relay"):
+    with pytest.raises(NotThisRelays, match="to another relay"):
         Database(path, OTHER)
     assert path.read_bytes() == before
     Database(path, KEY).close()
@@ -386,7 +386,7 @@ def test_somebody_else_s_database_is_refused_and_left_as_it_is(path: Path) -> No
     foreign.commit()
     foreign.close()
     before = path.read_bytes()
-    with pytest.raises(NotThisRelays, match="no database of a relay"):
+    with pytest.raises(NotThisRelays, match="not a relay's database"):
         Database(path, KEY)
     path.write_bytes(b"a letter" * 1000)
     with pytest.raises(sqlite3.DatabaseError) as damaged:
@@ -401,7 +401,7 @@ def test_a_database_is_one_program_s_at_a_time(path: Path) -> None:
     with pytest.raises(sqlite3.OperationalError) as locked:
         Database(path, KEY)
     assert sqlite_device.number(locked.value) == errno.EBUSY
-    assert "end that one first" in sqlite_device.what_to_do(errno.EBUSY)
+    assert "stop the program that has it open" in sqlite_device.what_to_do(errno.EBUSY)
     database.close()
 
 

@@ -54,16 +54,16 @@ def test_an_unknown_scheme_is_refused_and_nothing_is_made(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert cli.run(["serve", "--storage", text, "--cover-traffic-epsilon", "0.1"]) == 2
-    assert f"storage of the kind '{text.partition(':')[0]}:' is not known" in capsys.readouterr().err
+    assert f"no storage of the kind '{text.partition(':')[0]}:'" in capsys.readouterr().err
     assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--storage", "nats://127.0.0.1/berlin"], "a gateway has a directory, too"),
-        ([], "has to be said"),
-        (["."], "no gateway of a fleet"),
+        (["--storage", "nats://127.0.0.1/berlin"], "a gateway also needs its directory"),
+        ([], "does not say what to serve"),
+        (["."], "is not a gateway of a fleet"),
         (["--storage", "gateway"], "is a gateway of a fleet"),
     ],
 )
@@ -78,7 +78,7 @@ def test_what_is_to_be_served_is_a_relay_alone_or_a_gateway_and_each_is_named_in
 
 
 def test_a_directory_is_no_database(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is a directory and no database") as refused:
+    with pytest.raises(UsageError, match="is a directory, not a database") as refused:
         storage.read(f"sqlite://{tmp_path}")
     assert f"--storage {tmp_path}" in refused.value.hint
 

@@ -238,10 +238,10 @@ def test_a_node_whose_directory_is_gone_comes_back_empty() -> None:
     played.run(course)
     told = [(state, note) for name, state, note in played.changes if name == "a"][2:-1]
     assert told == [
-        (State.EMPTY, "its directory is gone: another takes its place in 1 s"),
-        (State.EMPTY, "another relay, which has nothing, takes its place"),
+        (State.EMPTY, "its directory is gone: a new relay takes its place in 1 s"),
+        (State.EMPTY, "a new, empty relay takes its place"),
         (State.STARTING, ""),
-        (State.SERVING, "put in service in the place of the one that is gone"),
+        (State.SERVING, "a new relay, in the place of the one that is gone"),
     ]
 
 

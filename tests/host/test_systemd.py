@@ -107,7 +107,7 @@ def test_the_passphrase_comes_by_a_credential_and_is_in_no_unit(say: Say, tmp_pa
 def test_without_a_file_a_service_would_ask_nobody(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tessera_host.keys.passphrase.obtain", lambda *_, **__: PASSPHRASE)
     code, _, error = say("issuer", "serve", "issuer", "--print")
-    assert code == 2 and "nobody to ask" in error and "--passphrase-file /etc/" in error
+    assert code == 2 and "cannot ask anybody" in error and "--passphrase-file /etc/" in error
 
 
 def test_a_port_below_1024_needs_the_one_capability_for_it(say: Say) -> None:
@@ -155,7 +155,7 @@ def test_install_writes_the_unit_and_starts_it(say: Say, tmp_path: Path, systemc
     systemctl(0)
     code, out, _ = say("serve", "--storage", "relay", "--install")
     unit = tmp_path / "units" / "tessera-relay.service"
-    assert code == 0 and "It runs, and starts with this computer" in out
+    assert code == 0 and "The service runs and starts with this computer" in out
     assert "DynamicUser=yes" in unit.read_text() and unit.stat().st_mode & 0o777 == 0o644
     assert systemctl(0) == ["daemon-reload", "enable --now tessera-relay.service"]
 
@@ -165,7 +165,7 @@ def test_what_could_not_be_started_is_said_with_the_line_to_type(
 ) -> None:
     line = "systemctl daemon-reload && systemctl enable --now tessera-issuer.service"
     _, out, _ = say(*both(tmp_path)[1], "--install")
-    assert "systemd does not run here" in out and line in out
+    assert "systemd does not run on this computer" in out and line in out
     systemctl(1)
     _, out, _ = say(*both(tmp_path)[1], "--install")
     assert "Failed to connect to bus" in out and line in out
@@ -176,7 +176,7 @@ def test_a_program_that_a_service_does_not_see_is_not_installed(
 ) -> None:
     monkeypatch.setattr(systemd, "_HIDDEN", (Path(systemd.__file__).parent,))
     code, _, error = say("serve", "--storage", "relay", "--install")
-    assert code == 2 and "does not see" in error and "/opt/tessera" in error
+    assert code == 2 and "cannot read" in error and "/opt/tessera" in error
     assert not (tmp_path / "units").exists()
 
 
@@ -243,7 +243,7 @@ def test_an_address_of_a_nat_is_not_ours_to_listen_at(say: Say, tmp_path: Path) 
     file = both(tmp_path)[1][-2:]
     say("issuer", "service", "issuer", NOT_OURS, "--port", "8201", *file)
     code, _, error = say(*both(tmp_path)[1])
-    assert code == 6 and NOT_OURS in error and "--host says where to listen" in error and error.count("\n") == 2
+    assert code == 6 and NOT_OURS in error and "say with --host where to listen" in error and error.count("\n") == 2
 
 
 def test_a_name_that_only_this_computer_reaches_is_warned_of(

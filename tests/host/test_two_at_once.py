@@ -106,7 +106,7 @@ def test_of_two_relays_of_one_office_under_one_name_there_is_one(folder: Path) -
     said = at_once(lines, lambda barrier: barrier.wait())
     (winner,) = [number for number, (code, _) in enumerate(said) if code == 0]
     code, line = said[1 - winner]
-    assert code == 2 and "there is a relay 'first' already" in line
+    assert code == 2 and "there is already a relay 'first'" in line
     assert not (folder / ("one", "two")[1 - winner]).exists()
     with Issuer.open(folder / "issuer", PASSPHRASE) as issuer:
         assert (issuer.parameters.serial, len(issuer.relays)) == (2, 1)

@@ -217,7 +217,7 @@ def test_settings_may_come_from_notepad(tmp_path: Path, encoding: str) -> None:
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("hmoe = '/x'", "'hmoe' that there is not; there are: home, passphrase_file, proxy, unlock"),
+        ("hmoe = '/x'", "an unknown setting 'hmoe'; the settings are: home, passphrase_file, proxy, unlock"),
         ("unlock = 8", "for example: unlock = '8h'"),
         ("unlock = '8 hours'", "for example: unlock"),
         ("home = 3", "for example: home"),

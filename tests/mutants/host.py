@@ -1839,7 +1839,7 @@ CHANGES: Changes = {
         ),
         Change(
             "storage-of-another-relay-is-taken",
-            '            raise NotThisRelays("it is the storage of another relay")\n',
+            '            raise NotThisRelays("it belongs to another relay")\n',
             "            pass\n",
             of("sqlite_device", "the_storage_of_another_relay_is_refused_and_left_as_it_is"),
         ),
@@ -1872,12 +1872,12 @@ CHANGES: Changes = {
             of("storage", "an_unknown_scheme_is_refused_and_nothing_is_made"),
         ),
     ),
-    "host/tessera_host/relay/gateway.py": (
+    "host/tessera_host/relay/server_relay.py": (
         Change(
             "relay-that-ran-gets-a-new-storage",
             "        if not self.database_path.exists() and not (self._directory / SEED).exists():\n",
             "        if False:\n",
-            of("gateway", "a_relay_that_ran_gets_no_new_storage"),
+            of("server_relay", "a_relay_that_ran_gets_no_new_storage"),
         ),
     ),
     "host/tessera_host/relay/metrics.py": (

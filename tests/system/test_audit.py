@@ -74,7 +74,7 @@ def test_a_ledger_is_verified_reported_and_archived(auditor: Auditor) -> None:
     for each in relay["checkpoints"]:
         assert each["parameter_digest"] == parameters.digest.hex() and each["serial"] == parameters.serial
         assert each["rounds_sealed"] <= EPOCH_ROUNDS
-    assert any("nothing was verified of that time" in each["text"] for each in relay["findings"])
+    assert any("nothing was verified for that time" in each["text"] for each in relay["findings"])
     page = (auditor.folder / "annex.html").read_text()
     assert "NOT VERIFIED" not in page and "the same source as the core" in page and parameters.digest.hex() in page
     assert len(pypdfium2.PdfDocument(auditor.folder / "annex.pdf")) > 5

@@ -113,7 +113,7 @@ def test_what_is_posted_is_read_though_a_relay_is_killed_and_another_burns(comma
         os.kill(cluster.pid("node-2"), signal.SIGKILL)
         assert "SIGKILL" in cluster.until("node-2", "waiting")["note"]
         found = cluster.until("node-1", "serving")
-        assert found["note"] == "put in service in the place of the one that is gone"
+        assert found["note"] == "a new relay, in the place of the one that is gone"
         assert "Thursday at ten?" in talk(command, "inbox", "--wait", home="bob")
         said = cluster.process.stop(signal.SIGINT)
         assert (said.code, said.error) == (0, "")
@@ -132,7 +132,7 @@ def test_a_second_start_meanwhile_other_options_and_a_port_in_use_are_refused(co
     command.refused(USAGE, "cluster", "office", "--nodes", 2, "--copies", 3)
     with socket.create_server(("127.0.0.1", port + 1)):
         error = command.refused(UNREACHABLE, "cluster", "office", "--nodes", 2, "--port", port)
-        assert f"port {port + 1} of this computer, for node-2, cannot be listened at" in error
+        assert f"port {port + 1} of this computer, for node-2, cannot be used" in error
     assert not (command.folder / "office").exists()
     with cluster_of(command, "--nodes", 1, "--port", port, *SHORT):
         assert "another program runs a cluster in" in command.refused(UNREACHABLE, "cluster", "office")
@@ -142,16 +142,20 @@ def test_a_second_start_meanwhile_other_options_and_a_port_in_use_are_refused(co
         assert f"to go on with that one: tessera cluster {command.folder / 'office'}" in error
     assert "is a mesh with 1 copy" in command.refused(USAGE, "cluster", "office", "--copies", 2)
     error = command.refused(USAGE, "cluster", "office", "--members", 30)
-    assert "goes by --members 24, not 30" in error
+    assert "was made with --members 24, not 30" in error
     assert f"tessera issuer renew {command.folder / 'office' / 'issuer'} --members 30" in error
-    assert "goes by --round-seconds 10, not 20" in command.refused(USAGE, "cluster", "office", "--round-seconds", 20)
+    assert "was made with --round-seconds 10, not 20" in command.refused(
+        USAGE, "cluster", "office", "--round-seconds", 20
+    )
     with socket.create_server(("127.0.0.1", port)):
-        assert "its ports stay" in command.refused(UNREACHABLE, "cluster", "office")
+        assert "a cluster keeps its ports" in command.refused(UNREACHABLE, "cluster", "office")
     assert "'star' is not one of" in (error := command.refused(USAGE, "cluster", "x", "--topology", "star"))
     assert "Value error" not in error
     (command.folder / "papers").mkdir()
     (command.folder / "papers" / "letter").write_text("of somebody")
-    assert "has something else in it: letter" in command.refused(USAGE, "cluster", "papers", "--port", free_ports(6))
+    assert "already has other files, such as letter" in command.refused(
+        USAGE, "cluster", "papers", "--port", free_ports(6)
+    )
 
 
 @with_long("cpython", "micropython")
@@ -186,7 +190,7 @@ def test_the_chapter_works_as_printed(command: CommandLine) -> None:
     end = "until grep -q 'in the place' ../cluster.log; do sleep 1; done; kill -INT %1; wait; cat ../cluster.log\n"
     said = command.run("bash", "-euc", f"set -m\n{script}{end}").out
     assert "alice: Thursday at ten?" in said
-    assert "node-1 serving: put in service in the place of the one that is gone" in said
+    assert "node-1 serving: a new relay, in the place of the one that is gone" in said
 
 
 def test_the_announced_command_works_as_printed(command: CommandLine) -> None:

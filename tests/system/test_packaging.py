@@ -258,7 +258,7 @@ def members(installed: Installed, tmp_path_factory: pytest.TempPathFactory) -> d
 def test_without_extras_all_of_a_member_s_programs_are_there(
     installed: Installed, members: dict[str, str], tmp_path: Path
 ) -> None:
-    assert "From a board on a USB cable" in installed.tessera("--help", **members)
+    assert "Turn a board on a USB cable" in installed.tessera("--help", **members)
     of_it = ("provisioning.", "report.", "cli.flash", "fleet.nats_", "__main__")
     files = [name.removesuffix("/__init__.py").removesuffix(".py") for name in sources() if name.endswith(".py")]
     modules = [name.replace("/", ".") for name in files if name.startswith("tessera_host/")]
@@ -277,5 +277,5 @@ def test_who_lacks_an_extra_is_told_what_to_install_by_names_that_there_are(
         (("plan", "--members", "24", "--report", "annex.html"), "fpdf2 matplotlib"),
     ):
         said = refused(installed.commands / "tessera", *words, cwd=tmp_path, **members)
-        assert said.endswith(f"install it: {python} -m pip install {packages}\n") and said.count("\n") == 2
+        assert said.endswith(f"install them: {python} -m pip install {packages}\n") and said.count("\n") == 2
     assert list(tmp_path.iterdir()) == []

@@ -147,7 +147,7 @@ def test_a_full_disk_ends_the_relay_with_what_to_do(
     assert cli.run([str(word) for word in gateway.words()[1:]]) == 1
     error = capsys.readouterr().err
     assert "the relay stopped, its storage cannot be written: database or disk is full" in error
-    assert "make room, and start it again" in error
+    assert "make room on the disk and start it again" in error
 
 
 async def test_conversation_goes_on_over_restarts_and_a_power_cut(announced: Announced) -> None:
@@ -178,7 +178,7 @@ async def test_conversation_goes_on_over_restarts_and_a_power_cut(announced: Ann
                 assert once_more.stop(signal.SIGINT).code == 0
     assert (gateway.storage / "relay.db").exists() and not (gateway.storage / "relay" / "storage.sqlite").exists()
     said = gateway.command.run(TESSERA, "serve", "--storage", gateway.storage, code=INVALID)
-    assert "is missing, and this relay has run" in said.error and "sqlite:///DIR/NAME" in said.error
+    assert "is missing, although this relay has already run" in said.error and "sqlite:///DIR/NAME" in said.error
 
 
 def test_a_server_is_watched(gateway: Gateway) -> None:
@@ -200,7 +200,7 @@ def test_a_server_is_watched(gateway: Gateway) -> None:
     refused = gateway.command.run(*gateway.words(), *options, "--cover-traffic-epsilon", "2", code=USAGE)
     (failed,) = [json.loads(line) for line in refused.error.splitlines()]
     assert (failed["event"], failed["level"], failed["exit_code"]) == ("failed", "error", USAGE)
-    assert "cover traffic is another" in failed["message"]
+    assert "another cover traffic" in failed["message"]
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="the page asks with curl")
@@ -235,7 +235,7 @@ def test_another_cover_traffic_or_way_in_than_members_were_told_is_refused(gatew
         pass
     words = python_module("tessera.network.ws_server", "--storage", gateway.storage, "--port", gateway.port)
     said = gateway.command.run(*words, code=USAGE)
-    assert f"members were told 127.0.0.1:{gateway.port}, and come there by TCP" in said.error
+    assert f"members were told 127.0.0.1:{gateway.port}, to which they connect with TCP" in said.error
     assert f"tessera serve --storage {gateway.storage}" in said.error
     others = [("--cover-traffic-epsilon", "0.2"), (*COVER[:3], "1e-9")]
     others += [("--members", "60"), ("--round-seconds", "7"), ("--epoch-rounds", "7")]

@@ -159,7 +159,7 @@ def test_an_invitation_works_once(office: Office) -> None:
     thief = Terminal(office.folder, TESSERA_HOME=str(office.folder / "thief"))
     thief.run("join", "alice/alice.invitation")
     chosen(thief, "stolen")
-    thief.read("error: this invitation was used already, and works once")
+    thief.read("error: this invitation was already used, and each works only once")
     thief.done(NOT_PERMITTED)
 
 

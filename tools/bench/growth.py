@@ -45,7 +45,7 @@ from tessera_host.fleet.entry import LEAST_BYTES
 from tessera_host.fleet.frames import FRAME_BYTES
 from tessera_host.privacy import noise
 from tessera_host.protocol.limits import OPEN_SESSIONS_PER_KEY
-from tessera_host.relay.gateway import Gateway
+from tessera_host.relay.server_relay import ServerRelay
 from tests.fleet.gateways import Fleet, constant_set
 from tests.support.server_on_disk import make_server
 from tools.bench import ROOT, fetching
@@ -444,7 +444,7 @@ def record_cost(records: int = 400, a_commit: int = 20) -> float:
     """Of a record that is programmed into the ring, so many in a commit, over a VOID."""
     with tempfile.TemporaryDirectory(prefix="tessera-bench-") as folder:
         make_server(Path(folder), 1, genesis=int(time.time()) - 5, round_seconds=3600, members=64, posts_per_token=1020)
-        gateway = Gateway(Path(folder))
+        gateway = ServerRelay(Path(folder))
         gateway.start()
         statement = office.time_statement(int(time.time()))
         gateway.relay.push(office.Cable(), len(statement), 0, len(statement), statement)

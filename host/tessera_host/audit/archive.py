@@ -1,4 +1,4 @@
-"""What earlier audits verified, kept so that a relay cannot tell another story later.
+"""What earlier audits verified, kept so that a relay cannot contradict it later unnoticed.
 
 Owns a directory of public, signed objects: anybody may read them (but for parameters, which carry the access key: the
 files are for the owner only), nobody can change them unnoticed, as every one is verified again when it is read.
@@ -21,7 +21,7 @@ from ..errors import InvalidInput, UsageError
 from ..protocol.parameter_sets import ParameterSets
 
 _LEDGER, _PARAMETERS, _RELEASES = "ledger", "parameters", "releases"
-_MEND = "restore it from a backup, or move it away and audit anew"
+_MEND = "restore this file from a backup, or move it away and audit again"
 
 
 class AuditArchive:
@@ -82,7 +82,9 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise InvalidInput(f"{path} cannot be read: {error.strerror}", "check whose it is") from None
+        raise InvalidInput(
+            f"{path} cannot be read: {error.strerror}", "check its owner and its access rights"
+        ) from None
 
 
 def _epoch_of(path: Path, blob: bytes, relay_key: bytes, ledger_keys: list[bytes]) -> int:

@@ -15,6 +15,7 @@ from tessera.errors import InvalidObject
 from tessera.firmware import digest_of_files
 from tessera.release import Release, version_text
 
+from .. import duration
 from ..errors import IntegrityError, InvalidInput
 from ..protocol import releases
 from ..protocol.federation import CLOCK_ROUNDS, Federation, Relay
@@ -53,7 +54,8 @@ def gather(
     release_paths: Iterable[Path],
     published_lists: Iterable[Path] = (),
 ) -> Gathered:
-    """Read and verify what is at hand. Raises InvalidInput, IntegrityError naming the file that is not believed."""
+    """Read and verify the archive and the files that were given. Raises InvalidInput, IntegrityError, which name the
+    file."""
     lists = {str(path): published.read(path) for path in published_lists}
     gathered = Gathered(federation, archive, ParameterSets(federation.newest), published=lists)
     archive.add_parameters(gathered.sets)
@@ -70,21 +72,22 @@ def gather(
 
 
 def learn(gathered: Gathered, answers: LedgerAnswers) -> None:
-    """The parameters of a relay that answered, before any is judged: one relay's may contradict another's. What cannot
-    be believed is for `judge` to say."""
+    """Add a relay's parameters to the known sets, before any relay is judged: one relay's may contradict another's. A
+    set that is not valid is ignored here; `judge` reports it."""
     with contextlib.suppress(IntegrityError):
         gathered.sets.add(answers.parameters)
 
 
 def judge(gathered: Gathered, relay: Relay, answers: LedgerAnswers, own_round: int) -> LedgerAudit:
-    """The verdict on a relay that answered; what was verified goes into the archive."""
+    """The verdict on a relay that answered; what was verified goes into the archive. own_round: the round by this
+    computer's clock."""
     remarks = _take_parameters(gathered.sets, answers, own_round)
     archived = gathered.archive.checkpoints(relay.key, gathered.sets.ledger_keys(relay.key))
     auditor = Auditor(gathered.evidence(), relay.name, relay.key)
     found = auditor.verify(answers.checkpoints, archived, answers.open_epoch, answers.damaged)
     running = gathered.firmware.get(answers.figures.firmware_digest)
     if running is None:
-        remarks.append(Finding(True, "the firmware that the relay says it runs now is none that was approved or given"))
+        remarks.append(Finding(True, "the relay says that it runs firmware for which no approved release is known"))
     found.findings[:0] = remarks
     gathered.archive.keep_parameters(gathered.sets)
     gathered.archive.keep_checkpoints(relay.key, [each.checkpoint.blob for each in found.epochs])
@@ -92,10 +95,10 @@ def judge(gathered: Gathered, relay: Relay, answers: LedgerAnswers, own_round: i
 
 
 def judge_archived(gathered: Gathered, relay: Relay) -> LedgerAudit:
-    """The verdict on the archive alone. Raises InvalidInput if there is nothing of this relay in it."""
+    """The verdict on a relay from the archive alone. Raises InvalidInput if the archive has nothing about it."""
     archived = gathered.archive.checkpoints(relay.key, gathered.sets.ledger_keys(relay.key))
     if not archived:
-        raise InvalidInput(f"the archive has nothing of the relay '{relay.name}'", "audit it once without --offline")
+        raise InvalidInput(f"the archive has nothing about the relay '{relay.name}'", "audit it once without --offline")
     found = Auditor(gathered.evidence(), relay.name, relay.key).verify({}, archived, max(archived) + 1)
     found.findings.insert(0, Finding(False, "the relay was not asked: this is what earlier audits kept"))
     return found
@@ -111,15 +114,18 @@ def _take_parameters(sets: ParameterSets, answers: LedgerAnswers, own_round: int
         findings.append(Finding(True, f"the relay's parameters: {error.message}"))
     else:
         if found.digest != answers.newest_digest:
-            findings.append(Finding(True, "the relay names another set than the one that it shows as its newest"))
+            findings.append(Finding(True, "the relay names one set as its newest, but shows another one"))
     if sets.with_digest(answers.digest) is None:
         text = (
-            f"the set that the relay has in force now (digest {answers.digest.hex()[:16]}…) is none that is known here"
+            f"the set that is in force at the relay now (digest {answers.digest.hex()[:16]}…) is not known here: give "
+            "IT's folder 'sets' with --parameters"
         )
         findings.append(Finding(False, text))
     apart = answers.open_round - own_round
     if abs(apart) > CLOCK_ROUNDS:
-        findings.append(Finding(False, f"the relay's clock is {abs(apart)} rounds off this computer's: check both"))
+        off = duration.about(abs(apart) * sets.newest.round_seconds)
+        side = "ahead of" if apart > 0 else "behind"
+        findings.append(Finding(False, f"the relay's clock is about {off} {side} this computer's: check both"))
     return findings
 
 
@@ -129,7 +135,7 @@ def _installed() -> dict[bytes, Firmware]:
     folders = list(found.submodule_search_locations or []) if found else []
     if not folders:
         return {}
-    label = "the same source as the core that this program was installed with; no approval of it was given"
+    label = "the same source as the core in this program; no approved release of it was given"
     return {digest_of_files(folders[0]): Firmware(label, False)}
 
 
@@ -148,8 +154,8 @@ def _approved(path: Path, sets: ParameterSets) -> Release:
     release = releases.load(path)
     try:
         if release.federation_id != sets.federation_id:
-            raise InvalidObject("it is another federation's")
+            raise InvalidObject("it belongs to another federation")
         release.verify(sets.root_key)
     except InvalidObject as error:
-        raise IntegrityError(f"the release {path} cannot be believed: {error}", "ask IT for the right one") from None
+        raise IntegrityError(f"the release {path} is not valid: {error}", "ask IT for the right one") from None
     return release

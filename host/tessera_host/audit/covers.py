@@ -36,16 +36,16 @@ def figures(found: Parameters) -> dict[str, Any]:
 
 
 def in_words(found: Parameters) -> str:
-    """For people, in a line."""
+    """The figures of a set's cover in one line, for people."""
     told = figures(found)
     if found.cover == params.CONSTANT:
         factors = f"{found.members} × {found.tokens_per_epoch}"
-        return f"constant batches, C = {factors} = {told['records']}: ε = 0, δ = 0"
-    one = f"ε = {told['epsilon']}, δ = {told['delta']} of a delivery"
+        return f"constant batches of {factors} = {told['records']} records, whatever is posted"
+    one = f"ε = {told['epsilon']}, δ = {told['delta']} for one delivery"
     if found.cover == params.DAY:
-        day = f"a table for a day of {found.deliveries}: ε = {told['day_epsilon']}, δ = {told['day_delta']}"
+        day = f"a table for a day of {found.deliveries} deliveries: ε = {told['day_epsilon']}, δ = {told['day_delta']}"
         return f"{day}; {one}; at most {found.candidates} records"
-    return f"a table for deliveries: {one}; at most {found.candidates} records"
+    return f"a table for one delivery: {one.removesuffix(' for one delivery')}; at most {found.candidates} records"
 
 
 def copies(found: Parameters, topology: Topology) -> dict[str, Any]:
@@ -61,12 +61,12 @@ def copies(found: Parameters, topology: Topology) -> dict[str, Any]:
 
 
 def copies_in_words(found: Parameters, topology: Topology) -> str | None:
-    """For people, in a line; None where a record is on one relay."""
+    """The copies of each record in one line, for people; None where a record is on one relay."""
     told = copies(found, topology)
     if told["copies"] == 1:
         return None
     where = f"every record is on {told['copies']} of {told['relays']} relays ({told['topology']})"
     if found.cover == params.CONSTANT:
-        return f"{where}: whoever counts at all of them learns nothing of a message: ε = 0, δ = 0"
+        return f"{where}: counting records at all of them shows nothing of a message"
     shown = f"ε ≤ {told['epsilon']}, δ ≤ {told['delta']}"
-    return f"{where}: whoever counts at all of them learns of a message {shown}; a member's day counts every copy"
+    return f"{where}: counting records at all of them shows {shown} of a message; a member's day counts every copy"

@@ -29,19 +29,19 @@ class PublishedSet:
 
 
 def of(sets: ParameterSets) -> list[PublishedSet]:
-    """Of all sets that are known here, by serial."""
+    """The lines for all sets that are known here, by serial."""
     return [PublishedSet(each.serial, each.digest, each.previous, each.first_epoch) for each in sets]
 
 
 def render(sets: ParameterSets, name: str) -> bytes:
-    """The list, UTF-8."""
+    """The list as a text file, UTF-8."""
     head = [f"# Parameter sets of '{name}', {sets.federation_id.hex()}", "# serial digest previous first_epoch"]
     lines = [f"{each.serial} {each.digest.hex()} {each.previous.hex()} {each.first_epoch}" for each in of(sets)]
     return "".join(f"{line}\n" for line in [*head, *lines]).encode()
 
 
 def read(path: Path) -> list[PublishedSet]:
-    """The lines of a list. Raises InvalidInput that names the first that is none."""
+    """Read a list. Raises InvalidInput, which names the first line that is malformed."""
     found = []
     for number, line in enumerate(read_text(path).splitlines(), 1):
         text = line.strip()
@@ -50,7 +50,7 @@ def read(path: Path) -> list[PublishedSet]:
         fields = _LINE.fullmatch(text)
         if not fields:
             raise InvalidInput(
-                f"{path}, line {number} names no parameter set", "tessera audit --publish makes such lists"
+                f"{path}, line {number} is not a line of a list of sets", "tessera audit --publish writes such lists"
             )
         serial, digest, previous, first_epoch = fields.groups()
         found.append(PublishedSet(int(serial), bytes.fromhex(digest), bytes.fromhex(previous), int(first_epoch)))
@@ -58,8 +58,8 @@ def read(path: Path) -> list[PublishedSet]:
 
 
 def compare(sets: ParameterSets, published: Iterable[PublishedSet], source: str) -> list[Finding]:
-    """What another's list says that cannot be true beside the sets that are known here; newer sets than those are a
-    remark."""
+    """Findings on every line of another auditor's list that contradicts the sets known here; a remark on newer sets.
+    source: where the list is from, for the texts."""
     findings = []
     newer = []
     for line in published:
@@ -67,13 +67,14 @@ def compare(sets: ParameterSets, published: Iterable[PublishedSet], source: str)
         if against:
             named = ", ".join(f"serial {each.serial}, digest {each.digest.hex()[:16]}…" for each in against)
             text = (
-                f"{source} names a set of serial {line.serial} (digest {line.digest.hex()[:16]}…) that cannot stand "
-                f"beside those known here ({named}): somebody was told other things, or the list is wrong. Get that set"
+                f"{source} names a set of serial {line.serial} (digest {line.digest.hex()[:16]}…) that contradicts "
+                f"those known here ({named}): the issuer told others something different, or the list is wrong. Ask "
+                "for that set"
             )
             findings.append(Finding(True, text))
         elif line.serial > sets.newest.serial:
             newer.append(line.serial)
     if newer:
-        text = f"{source} names sets up to serial {max(newer)}, newer than any known here: this card is out of date"
+        text = f"{source} names sets up to serial {max(newer)}, newer than those known here: use IT's newest card"
         findings.append(Finding(False, text))
     return findings

@@ -24,8 +24,7 @@ SETTLING_EPOCHS = 2
 
 @dataclass(frozen=True)
 class Finding:
-    """Something a reader has to know. `broken`: a proof does not hold; otherwise nothing is claimed that it would
-    contradict."""
+    """One result of an audit that a reader has to know. `broken`: a proof is not valid; otherwise it is a remark."""
 
     broken: bool
     text: str
@@ -34,7 +33,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Firmware:
-    """What is known of a firmware digest: where from, and whether the root key approved it."""
+    """What is known about a firmware digest: its source in words, and whether the root key approved it."""
 
     label: str
     approved: bool
@@ -73,12 +72,12 @@ class LedgerAudit:
 
     @property
     def holds(self) -> bool:
-        """Nothing that was looked at contradicts anything else."""
+        """Whether no finding is broken."""
         return not any(finding.broken for finding in self.findings)
 
     @property
     def verified(self) -> list[int]:
-        """The epochs of which everything was verified."""
+        """The epochs for which everything was verified, in order."""
         return [each.epoch for each in self.epochs if each.whole]
 
     def parameter_digests(self) -> list[tuple[bytes, list[int]]]:
@@ -87,7 +86,7 @@ class LedgerAudit:
 
 
 def issuer_findings(sets: ParameterSets) -> list[Finding]:
-    """What the issuer signed that cannot all be true, whichever relay or file it came from."""
+    """A finding for every two signed sets that contradict each other, from whichever relay or file they came."""
     return [Finding(True, _contradiction(pair)) for pair in sets.contradictions()]
 
 
@@ -100,7 +99,7 @@ class Evidence:
 
 
 class Auditor:
-    """Judges the checkpoints of one relay, oldest first."""
+    """Verifies the checkpoints of one relay, the oldest first. key: the relay's static key, 33 bytes."""
 
     def __init__(self, evidence: Evidence, relay: str, key: bytes) -> None:
         self._evidence = evidence
@@ -112,7 +111,8 @@ class Auditor:
     def verify(
         self, shown: Mapping[int, bytes], archived: Mapping[int, bytes], open_epoch: int, damaged: Iterable[int] = ()
     ) -> LedgerAudit:
-        """The verdict on what the relay shows and what earlier audits kept, by the epoch each was asked for."""
+        """The verdict on a relay. shown: the checkpoints (250 bytes) that it showed, by the epoch asked for; archived:
+        those that earlier audits kept; damaged: epochs that it cannot show."""
         signed = {epoch: found for epoch in sorted(shown) if (found := self._signed(epoch, shown[epoch]))}
         kept = {epoch: Checkpoint(blob) for epoch, blob in archived.items()}
         self._compare(signed, kept, shown)
@@ -141,9 +141,9 @@ class Auditor:
         try:
             checkpoint = Checkpoint(blob)
             if (checkpoint.federation_id, checkpoint.relay_key) != (self._evidence.sets.federation_id, self._key):
-                raise InvalidObject("it is another relay's")
+                raise InvalidObject("it belongs to another relay")
             if checkpoint.epoch != epoch:
-                raise InvalidObject(f"it is that of epoch {checkpoint.epoch}")
+                raise InvalidObject(f"it is the checkpoint of epoch {checkpoint.epoch}")
             if not any(_verifies(checkpoint, key) for key in self._ledger_keys):
                 raise InvalidObject("the relay's ledger key did not sign it")
         except InvalidObject as error:
@@ -157,7 +157,7 @@ class Auditor:
         """The relay must show again what it showed before, as long as it keeps it."""
         for epoch in sorted(kept):
             if epoch in signed and signed[epoch].blob != kept[epoch].blob:
-                text = f"the relay signed two different checkpoints for epoch {epoch}: an earlier audit saw another"
+                text = f"the relay signed two different checkpoints for epoch {epoch}: an earlier audit saw the other"
                 self._find(True, text, epoch)
             newer = sum(1 for other in signed if other > epoch)
             if shown and epoch not in shown and newer < KEPT_CHECKPOINTS:
@@ -172,7 +172,7 @@ class Auditor:
         for before, after in zip([None, *chain], chain, strict=False):
             if before is None:
                 if any(after.previous):
-                    text = f"the oldest checkpoint the relay shows is that of epoch {after.epoch}, not its first"
+                    text = f"the oldest checkpoint that the relay shows is of epoch {after.epoch}, not its first epoch"
                     self._find(False, text, after.epoch)
             elif after.previous != before.link():
                 text = f"the chain is broken: the checkpoint of epoch {after.epoch} does not follow {before.epoch}'s"
@@ -200,7 +200,7 @@ class Auditor:
             if found is None:
                 continue
             if epoch < found.first_epoch and (before is not None or self._had_one_before(found)):
-                text = f"the parameters of serial {found.serial} do not govern epoch {epoch}, which names them"
+                text = f"epoch {epoch} names the parameters of serial {found.serial}, which do not apply to it"
                 self._find(True, text, epoch)
             if epoch >= found.end_epoch:
                 after_end.append(epoch)
@@ -211,9 +211,7 @@ class Auditor:
                 self._find(False, _change(epoch, before, found), epoch)
             before = found
         if after_end:
-            text = (
-                f"in {in_words(after_end)} the schedule of keys had ended: what was there was kept, nobody could post"
-            )
+            text = f"in {in_words(after_end)} the schedule of keys had ended: records were kept, but nobody could post"
             self._find(False, text, *after_end)
 
     def _had_one_before(self, found: Parameters) -> bool:
@@ -260,8 +258,8 @@ class Auditor:
             epochs = [each.epoch for each in chain if each.parameter_digest in digests]
             if epochs:
                 text = (
-                    f"the issuer signed {_how_they_contradict(pair)}, and {in_words(epochs)} had one of them: which of "
-                    "them members were told is not known"
+                    f"the issuer signed {_how_they_contradict(pair)}, and one of them was in force in "
+                    f"{in_words(epochs)}: it is not known which of them members were told"
                 )
                 self._find(True, text, *epochs)
 
@@ -278,19 +276,19 @@ class Auditor:
         for digest, epochs in _by(chain, "parameter_digest").items():
             if self._evidence.sets.with_digest(digest) is None:
                 text = (
-                    f"the parameters of {in_words(epochs)} (digest {digest.hex()[:16]}…) are in no set that was given: "
-                    "nothing is said of its noise; IT has them all: --parameters with the folder 'sets' beside its card"
+                    f"the parameters of {in_words(epochs)} (digest {digest.hex()[:16]}…) are not known here, so their "
+                    "cover was not verified; IT has all sets: give its folder 'sets' with --parameters"
                 )
                 self._find(True, text, *epochs)
         for digest, epochs in _by(chain, "firmware_digest").items():
             if digest not in self._evidence.firmware:
                 named = f"{in_words(epochs)} (digest {digest.hex()[:16]}…)"
-                text = f"the firmware of {named} is none that was approved or given"
+                text = f"for the firmware of {named} no approved release is known"
                 self._find(True, text, *epochs)
         rounds = self._evidence.sets.newest.epoch_rounds
         for checkpoint in chain:
             if checkpoint.rounds_sealed > rounds:
-                text = f"epoch {checkpoint.epoch} claims {checkpoint.rounds_sealed} rounds, it has {rounds}"
+                text = f"epoch {checkpoint.epoch} claims {checkpoint.rounds_sealed} sealed rounds, but has {rounds}"
                 self._find(True, text, checkpoint.epoch)
 
     def _audited(self, checkpoint: Checkpoint) -> AuditedEpoch:
@@ -306,7 +304,7 @@ class Auditor:
     def _missing(self, present: list[int], first: int, open_epoch: int) -> list[int]:
         missing = sorted(set(range(first, open_epoch)) - set(present))
         if missing:
-            text = f"there is no checkpoint of {in_words(missing)}: nothing was verified of that time"
+            text = f"there is no checkpoint of {in_words(missing)}, so nothing was verified for that time"
             self._find(False, text, *missing)
         return missing
 
@@ -314,8 +312,8 @@ class Auditor:
         short = [each.epoch for each in epochs if each.rounds_sealed < each.rounds]
         if short:
             text = (
-                f"in {in_words(short)} the relay sealed fewer rounds while running than the epoch has: it was switched "
-                "off, restarted or without its clock meanwhile. That costs availability, not cover"
+                f"in {in_words(short)} the relay sealed fewer rounds than the epoch has: it was off, was restarted, or "
+                "had no clock for a while. That costs availability, not cover"
             )
             self._find(False, text, *short)
 
@@ -339,14 +337,14 @@ def _verifies(checkpoint: Checkpoint, ledger_key: bytes) -> bool:
 def _change(epoch: int, before: Parameters, after: Parameters) -> str:
     """What changed between two sets, of what members are promised."""
     what = _differences([before, after], " → ")
-    return f"from epoch {epoch} on other parameters govern (serial {before.serial} → {after.serial}): {what}"
+    return f"new parameters are in force from epoch {epoch} on (serial {before.serial} → {after.serial}): {what}"
 
 
 def _contradiction(pair: Sequence[Parameters]) -> str:
     named = " and ".join(f"{each.digest.hex()[:16]}…" for each in pair)
     return (
         f"the issuer signed {_how_they_contradict(pair)} (digests {named}), which differ in "
-        f"{_differences(pair, ' or ')}. Whoever has one of them does not know what others were told"
+        f"{_differences(pair, ' or ')}. A member who has one of them does not know what others were told"
     )
 
 
@@ -366,14 +364,14 @@ def _differences(sets: Sequence[Parameters], between: str) -> str:
         "epsilon": "ε (millionths)",
         "delta": "δ (of 2^64)",
         "candidates": "cover records at most",
-        "constant": "records a constant batch",
-        "deliveries": "records a day",
+        "constant": "records in a constant batch",
+        "deliveries": "deliveries in a day",
         "day_epsilon": "ε of a day (millionths)",
         "day_delta": "δ of a day (of 2^64)",
         "buckets": "buckets",
         "members": "members",
-        "tokens_per_epoch": "tokens a member",
-        "posts_per_token": "posts a token",
+        "tokens_per_epoch": "tokens for each member",
+        "posts_per_token": "posts with each token",
     }
     values = {words: [str(getattr(each, name)) for each in sets] for name, words in names.items()}
     values["kind of cover"] = [IN_WORDS[kind_of(each)] for each in sets]

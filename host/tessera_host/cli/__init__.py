@@ -152,17 +152,17 @@ def main_options(
 @app.command("help", hidden=True)
 def help_(
     context: typer.Context,
-    words: Annotated[list[str] | None, typer.Argument(metavar="[COMMAND]...", help="A command; all, if none.")] = None,
+    words: Annotated[list[str] | None, typer.Argument(metavar="[COMMAND]...", help="A command. Default: all.")] = None,
     as_json: Json = False,
 ) -> None:
-    """What there is, or what a command does: the same as its --help."""
+    """List all commands, or show what one does: the same as its --help."""
     parent = context.parent
     assert parent is not None
     found: Any = parent
     for word in words or ():
         command = getattr(found.command, "commands", {}).get(word)
         if command is None:
-            raise UsageError(f"there is no command '{' '.join(words or ())}'", "'tessera help' shows what there is")
+            raise UsageError(f"there is no command '{' '.join(words or ())}'", "to list all commands: tessera help")
         found = type(parent)(command, info_name=word, parent=found)
     text = found.get_help()
     show({"help": text}, text, as_json)
@@ -201,7 +201,7 @@ def run(arguments: Sequence[str]) -> int:
     if code == INTERRUPTED:
         if sys.stderr.isatty():
             typer.echo(err=True)  # the prompt, or ^C, stands on the line
-        return _failed(arguments, INTERRUPTED, "interrupted", "the same command goes on where this one stopped")
+        return _failed(arguments, INTERRUPTED, "interrupted", "repeat the command to go on where it stopped")
     return code if isinstance(code, int) else 0
 
 
@@ -210,7 +210,8 @@ def _system_refuses(arguments: Sequence[str], error: OSError) -> int:
     if error.strerror is None or os.environ.get(DEBUG):
         return _unexpected(arguments, error)
     named = card_finding.without_pieces(str(error.filename)) if error.filename else "this computer"
-    return _failed(arguments, UsageError.exit_code, f"{named}: {error.strerror}", "look at its name, rights and room")
+    hint = "check its name, its access rights and the free space"
+    return _failed(arguments, UsageError.exit_code, f"{named}: {error.strerror}", hint)
 
 
 def _unexpected(arguments: Sequence[str], error: Exception) -> int:
@@ -222,9 +223,9 @@ def _unexpected(arguments: Sequence[str], error: Exception) -> int:
     if callable(explain):
         explained = card_finding.without_pieces(str(explain()))  # a card that was not in quotes, and has blanks in it
         explained = explained.replace(": Value error, ", ": ")  # some versions of typer say what class it was
-        hint = "'tessera COMMAND --help' shows what there is"
+        hint = "for the command's options: tessera COMMAND --help"
         if explained == "No such option: --proxy":
-            hint = "it comes before the command: tessera --proxy URL COMMAND"
+            hint = "write it before the command: tessera --proxy URL COMMAND"
         return _failed(arguments, 2, explained, hint)
     if os.environ.get(DEBUG):
         raise error

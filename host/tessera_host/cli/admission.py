@@ -23,7 +23,7 @@ from .options import IssuerDirectory, Json, PassphraseFile, ReachedHost, Reached
 from .output import confirmation, show
 from .renewing import members_get_it
 
-NewFile = Annotated[Path, typer.Option("--out", "-o", help="New file for what goes back to who asked.")]
+NewFile = Annotated[Path, typer.Option("--out", "-o", help="New file for the answer to the relay's operators.")]
 
 
 def register(relay_app: typer.Typer) -> None:
@@ -41,18 +41,18 @@ def relay_request(
     port: ReachedPort = None,
     as_json: Json = False,
 ) -> None:
-    """Ask IT of an office to list a relay that you run: its keys are made here, and leave this computer for nobody.
+    """Ask the IT of an office to list a relay that you run: its keys are made here and never leave this computer.
 
-    The request has public keys only. IT answers with a file, which `tessera relay accept` takes.
+    The request has public keys only. IT answers with a file for `tessera relay accept`.
     """
     check_new_file(out)
     made = admission.request(name, *addresses.typed(host, port, PORT), relay_directory)
     files.write(out, made.text().encode())
     words = _card(made).words
     text = [
-        f"Relay '{name}' is in {relay_directory}; its secrets are nowhere else. {out} goes to IT of the office.",
+        f"Relay '{name}' is in {relay_directory}, the only place with its secrets. Send {out} to the office's IT.",
         f"Read these words to them, by telephone or in person: {' '.join(words)}",
-        f"What they send back: tessera relay accept {relay_directory} FILE",
+        f"When they send a file back: tessera relay accept {relay_directory} FILE",
     ]
     result = {"relay": name, "directory": str(relay_directory), "path": str(out), "key": made.static_key.hex()}
     show(result | {"words": words}, "\n".join(text), as_json)
@@ -66,10 +66,10 @@ def relay_admit(
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
-    """List a relay that somebody else runs, by its request, and write what it needs to begin.
+    """List a relay that somebody else runs, by its request, and write the parameters that it needs to start.
 
-    The same request again changes nothing and writes the newest set. Under the name of a relay that was taken out to be
-    replaced it takes that one's place.
+    The same request again changes nothing and writes the newest parameters. A request with the name of a relay that is
+    to be replaced puts the new relay in its place.
     """
     check_new_file(out)
     asked = RelayRequest.read(files.read_text(request))
@@ -81,14 +81,14 @@ def relay_admit(
         issuer.check_not_restored()
         if not confirmation(yes, as_json)(question):
             raise NotPermitted(
-                f"'{asked.name}' is not listed: nobody said that its words are right", "compare them, then: --yes"
+                f"'{asked.name}' is not listed: its words were not compared", "compare them, then repeat with --yes"
             )
         added = issuer.add_relay_keys(asked.name, asked.host, asked.port, asked.static_key, asked.ledger_key)
         files.write(out, issuer.copy_for(asked.name))
         serial, service = issuer.parameters.serial, issuer.service
     text = [
         f"Relay '{asked.name}' is listed{'' if added else ' already'}. Parameters have serial {serial} now.",
-        f"{out} is for its operators, and for nobody else, who type: tessera relay accept RELAYDIR {out.name}",
+        f"Give {out} to its operators and to nobody else. They type: tessera relay accept RELAYDIR {out.name}",
         members_get_it(service, issuer_directory),
         f"The other relays get the new parameters from members, or at once: tessera relay push --issuer "
         f"{issuer_directory}",
@@ -102,11 +102,11 @@ def relay_accept(
     answer: Annotated[Path, typer.Argument(metavar="FILE", help="What tessera relay admit wrote.")],
     as_json: Json = False,
 ) -> None:
-    """Complete a relay by what IT gave back for its request; then it can be started."""
+    """Complete a relay with the file that IT sent back for its request; then it can start."""
     found = admission.accept(relay_directory, files.read(answer))
     text = (
-        f"The relay in {relay_directory} is one of federation {found.federation_id.hex()} now, by parameters of serial "
-        f"{found.serial}.\nStart it: tessera serve --storage {relay_directory} --host ADDRESS"
+        f"The relay in {relay_directory} now belongs to federation {found.federation_id.hex()}, with parameters of "
+        f"serial {found.serial}.\nStart it: tessera serve --storage {relay_directory} --host ADDRESS"
     )
     result = {"directory": str(relay_directory), "federation_id": found.federation_id.hex(), "serial": found.serial}
     show(result | {"root_key": found.root_key.hex()}, text, as_json)

@@ -1,4 +1,4 @@
-"""The commands for who answers for privacy: `tessera audit`, and the report of `tessera plan`.
+"""The commands for privacy officers and auditors: `tessera audit`, and the report of `tessera plan`.
 
 Owns what is typed and shown. Leaves to others: the audit (audit.py), the report (report/), which is imported only when
 one is wanted.
@@ -50,15 +50,15 @@ def register(app: typer.Typer) -> None:
 def audit_(
     federation: FederationCard,
     relay: Annotated[
-        list[str] | None, typer.Option("--relay", help="Name of a relay; may be repeated. All relays if not given.")
+        list[str] | None, typer.Option("--relay", help="Name of a relay; may be repeated. Default: all relays.")
     ] = None,
     archive: Annotated[
-        Path | None, typer.Option("--archive", help="Directory of what audits verified; one per federation by default.")
+        Path | None, typer.Option("--archive", help="Directory for verified ledgers. Default: one for each federation.")
     ] = None,
     parameters: Annotated[
         list[Path] | None,
         typer.Option(
-            "--parameters", help="The sets before the card's: a parameters.tpr, or IT's folder 'sets'; may be repeated."
+            "--parameters", help="Earlier parameter sets: a parameters.tpr, or IT's folder 'sets'; may be repeated."
         ),
     ] = None,
     compare: Annotated[
@@ -76,14 +76,14 @@ def audit_(
     release: Annotated[
         list[Path] | None, typer.Option("--release", help="An approved release, or a folder of them; may be repeated.")
     ] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Ask no relay: report on the archive.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Ask no relay; report on the archive only.")] = False,
     html: Html = None,
     pdf: Pdf = None,
     as_json: Json = False,
 ) -> None:
     """Verify the relays' privacy ledgers, and write the annex for a data protection impact assessment.
 
-    Needs the federation card only, no token. Exit code 8 if something does not hold, 21 if the schedule of keys ends
+    It needs the federation card only, no token. Exit code 8 if a proof is not valid, 21 if the schedule of keys ends
     soon; the report is still written.
     """
     check_extra(html, pdf)
@@ -119,7 +119,7 @@ def audit_(
     }
     show(result, "\n".join(lines), as_json)
     if broken:
-        what = "the findings above say what; do not rely on these epochs, and tell IT"
+        what = "read the findings above; do not rely on these epochs, and tell IT"
         say_wrong(" and ".join(broken), what)
         raise typer.Exit(IntegrityError.exit_code)
     if ending := schedule.warning(gathered.sets.newest, unix_now()):
@@ -171,14 +171,16 @@ def _asked(gathered: audit.Gathered, relay: Relay) -> ledger.LedgerAnswers:
                 ledger.ask(gathered.federation, relay, lambda done: progress.update(task, completed=done))
             )
         except Unreachable as error:
-            raise Unreachable(error.message, f"{error.hint}; --offline reports on what earlier audits kept") from None
+            raise Unreachable(
+                error.message, f"{error.hint}; for a report on what earlier audits kept: --offline"
+            ) from None
 
 
 def _text(found: LedgerAudit) -> str:
     """The verdict on a relay, for a terminal."""
     looked = found.last - found.first + 1
     if _nothing_yet(found):
-        return f"{found.relay}: nothing to verify yet, as no epoch is over since it began. Come back after this one."
+        return f"{found.relay}: nothing to verify yet, as its first epoch is not over. Repeat the audit after that."
     verdict = "holds" if found.holds else "DOES NOT HOLD"
     verified = f"Verified: {in_words(found.verified)} ({len(found.verified)} of {looked})."
     return f"{found.relay}: its ledger {verdict}. {verified}\n{_found(found.findings)}".rstrip()
@@ -306,4 +308,6 @@ def _moment() -> datetime:
     try:
         return datetime.fromtimestamp(int(given), UTC)
     except (ValueError, OverflowError, OSError):
-        raise InvalidInput(f"{DATE_VARIABLE} is '{given[:20]}', no time in unix seconds", "unset it") from None
+        raise InvalidInput(
+            f"{DATE_VARIABLE} is '{given[:20]}', which is not a time in unix seconds", "correct or unset it"
+        ) from None

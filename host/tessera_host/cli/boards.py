@@ -25,5 +25,5 @@ def register(app: typer.Typer) -> None:
 
 
 def _flash(as_json: Json = False) -> None:
-    """From a board on a USB cable to a relay in service. Not installed here."""
+    """Turn a board on a USB cable into a relay in service. Not installed here."""
     raise extras.missing("boards on a cable need", extras.IT)

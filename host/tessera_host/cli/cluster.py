@@ -48,45 +48,48 @@ def register(app: typer.Typer) -> None:
 
 def cluster(
     directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Where it is kept: a new directory, or the one of an earlier start.")
+        Path, typer.Argument(metavar="DIR", help="Directory of the cluster: a new one, or that of an earlier start.")
     ] = Path("tessera-cluster"),
     nodes: Annotated[
-        int | None, typer.Option(min=1, max=office.MOST_NODES, help=f"Relays of a new cluster, {NODES}.")
+        int | None, typer.Option(min=1, max=office.MOST_NODES, help=f"Relays of a new cluster. Default: {NODES}.")
     ] = None,
     topology: Annotated[
         Kind | None,
         typer.Option(
-            help="Which relays have the copies: those that follow each mailbox's home (ring), or others for every "
-            "mailbox (mesh, if not given).",
+            help="Which relays have the copies: the next ones after each mailbox's home (ring), or different ones for "
+            "each mailbox (mesh, the default).",
         ),
     ] = None,
     copies: Annotated[
         int | None,
-        typer.Option(min=1, max=office.MOST_NODES, help=f"On how many relays each message is, {COPIES} if not given."),
+        typer.Option(min=1, max=office.MOST_NODES, help=f"On how many relays each message is. Default: {COPIES}."),
     ] = None,
-    runtime: Annotated[Runtime | None, typer.Option(help="What relays run on; cpython if not given.")] = None,
+    runtime: Annotated[Runtime | None, typer.Option(help="Python that relays run on. Default: cpython.")] = None,
     port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help=f"Of the first relay, {PORT}; the others follow.")
+        int | None,
+        typer.Option(
+            min=1, max=65535, help=f"Port of the first relay; the others have the next ones. Default: {PORT}."
+        ),
     ] = None,
     members: Annotated[
         int | None,
         typer.Option(
-            min=plan.MEMBERS_FLOOR, help=f"Members of a new cluster, {MEMBERS}; the planner chooses the rest."
+            min=plan.MEMBERS_FLOOR, help=f"Members of a new cluster; the planner chooses the rest. Default: {MEMBERS}."
         ),
     ] = None,
-    round_seconds: Annotated[int | None, typer.Option(help="Seconds a round of a new cluster.")] = None,
+    round_seconds: Annotated[int | None, typer.Option(help="Length of a round of a new cluster, in seconds.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Run an office with several relays on this computer until it is stopped: any of them may burn.
+    """Run an office with several relays on this computer until stopped: a trial in which relays may be lost.
 
-    The first start makes it, issuer and passphrase included, so it is a trial; later ones go on with what is there. A
-    relay that ends is started again, and one whose directory is gone comes back empty, in its place. In service the
-    same office is boards or servers: tessera relay new for each, and tessera issuer cluster. With --json every change
-    is an object, a line each.
+    The first start makes it, with issuer and passphrase, so it is only for trials; later starts go on with what is
+    there. A relay that ends is started again; for one whose directory is gone a new, empty relay takes its place. In
+    service the same office is boards or servers: tessera relay new for each, and tessera issuer cluster. With --json
+    every change is one JSON object on a line.
     """
     keep_out_of_dumps()
     if "\0" in str(directory):
-        raise UsageError("no directory has such a name", "name another one")
+        raise UsageError("a directory's name cannot have a zero byte", "use another name")
     wanted = {"nodes": nodes, "runtime": runtime, "port": port}
     rules = {"members": members, "round_seconds": round_seconds}
     known = office.read_shape(directory)
@@ -102,7 +105,7 @@ def cluster(
         process.binary()
 
     def planned() -> plan.Plan:
-        _check_ports(shape, "is another relay running? Stop it, or name other ports for the new cluster: --port")
+        _check_ports(shape, "if another relay runs there, stop it; or name other ports for the new cluster: --port")
         if not as_json:
             what = f"its plan, the issuer, {count(shape.nodes, 'relay')}"
             typer.echo(f"Making a cluster in {directory} ({what}), which takes some seconds ...", err=True)
@@ -121,7 +124,7 @@ def cluster(
             _check_topology(opened, topology, copies)
             _check_rules(opened, rules)
             _check_ports(
-                shape, "its ports stay: stop the program that has this one, perhaps a relay of an earlier start"
+                shape, "a cluster keeps its ports: stop the program that uses this one, perhaps an earlier start"
             )
         view: _View = _Json(opened, made) if as_json else _view(opened, made)
         asyncio.run(_until_stopped(opened, view))
@@ -131,7 +134,7 @@ def cluster(
 
 
 def _check_as_made(directory: Path, known: Shape, wanted: dict[str, Any]) -> None:
-    """Raise UsageError if the cluster that is there is another than the one asked for."""
+    """Raises UsageError if the present cluster was made with other options than those asked for."""
     for name, value in wanted.items():
         there = getattr(known, name)
         if value not in (None, there):
@@ -146,7 +149,7 @@ def _check_not_within(directory: Path) -> None:
     parent = directory.absolute().parent
     if (parent / office.CONFIGURATION).exists():
         raise UsageError(
-            f"{directory} would be a new cluster in the directory of the one in {parent}",
+            f"{directory} would be a new cluster inside the directory of another, {parent}",
             f"to go on with that one: tessera cluster {shlex.quote(str(parent))}",
         )
 
@@ -157,14 +160,14 @@ def _checked(shape: Shape, chosen: Topology, copies: int | None) -> Topology:
         chosen = Topology(chosen.kind, shape.nodes)
     if chosen.copies > shape.nodes:
         raise UsageError(
-            f"{chosen.copies} copies of a message need as many relays, and there are {shape.nodes}",
-            f"--copies {shape.nodes}, or more --nodes",
+            f"{chosen.copies} copies of a message need as many relays, but there are {shape.nodes}",
+            f"use --copies {shape.nodes}, or more --nodes",
         )
     last = shape.port + shape.nodes
     if last > 65535:
         raise UsageError(
-            f"{count(shape.nodes + 1, 'port')} from {shape.port} on would end at {last}, and the last is 65535",
-            "begin lower with --port",
+            f"{count(shape.nodes + 1, 'port')} from {shape.port} on would end at {last}, but the highest is 65535",
+            "use a lower --port",
         )
     return chosen
 
@@ -180,7 +183,7 @@ def _check_topology(opened: Office, kind: str | None, copies: int | None) -> Non
     told = opened.federation.topology
     if kind not in (None, told.kind) or copies not in (None, told.copies):
         raise UsageError(
-            f"the cluster in {opened.directory} is a {told.kind} with {_copies(told)}",
+            f"the cluster in {opened.directory} is a {told.kind} with {_copies(told)}, not as asked for",
             f"leave --topology and --copies out; to change them: tessera issuer cluster {opened.directory}/issuer",
         )
 
@@ -194,8 +197,8 @@ def _check_rules(opened: Office, wanted: dict[str, int | None]) -> None:
             continue
         other = f"tessera issuer renew {issuer} {option} {value}" if name == "members" else "name a new directory"
         raise UsageError(
-            f"the cluster in {opened.directory} goes by {option} {there}, not {value}",
-            f"leave {option} out; for another: {other}",
+            f"the cluster in {opened.directory} was made with {option} {there}, not {value}",
+            f"leave {option} out; to change it: {other}",
         )
 
 
@@ -333,11 +336,11 @@ def _line(node: Node) -> str:
 def _about(opened: Office, made: bool) -> str:
     told = opened.federation.topology
     size = f"{count(opened.shape.nodes, 'relay')} ({opened.shape.runtime}), {told.kind}, {_copies(told)} of a message"
-    burn = f"; any {told.copies - 1} may burn" if told.copies > 1 else "; none may burn"
+    burn = f"; any {told.copies - 1} may be lost" if told.copies > 1 else "; losing one loses messages"
     return (
         f"{'Made a cluster' if made else 'This is a cluster'} of {size}{burn}.\n"
-        f"It is a trial: the issuer, its passphrase and all relays lie together in {opened.directory}, and who reads "
-        "that is IT."
+        f"It is a trial: the issuer, its passphrase and all relays lie together in {opened.directory}, so anybody who "
+        "reads that directory can act as IT."
     )
 
 
@@ -348,7 +351,7 @@ def _next(opened: Office) -> str:
         "",
         *(f"  {line}" for line in _next_commands(opened)),
         "",
-        "Ctrl-C stops all of it; the same command goes on with it.",
+        "Ctrl-C stops all of it; the same command starts it again.",
     ]
     return "\n".join(lines)
 

@@ -28,7 +28,7 @@ TopologyOption = Annotated[
 CopiesOption = Annotated[
     int | None,
     typer.Option(
-        "--copies", help="Relays that each record is on: any of them but one may be lost. Unchanged if not given."
+        "--copies", help="On how many relays each record is: all but one of them may be lost. Unchanged if not given."
     ),
 ]
 
@@ -45,7 +45,7 @@ def issuer_cluster(
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
-    """Say on how many of the office's relays each record is, so that one may be lost. Without options, show it."""
+    """Set on how many of the office's relays each record is, so that one may be lost. Without options, show it."""
     with open_issuer(directory, passphrase_file) as issuer:
         before = issuer.topology
         wanted = replace(before, kind=topology or before.kind, copies=before.copies if copies is None else copies)
@@ -58,14 +58,14 @@ def issuer_cluster(
     where = wanted.in_words(relays) or f"every record is on one of {count(relays, 'relay')} ({wanted.kind})"
     if changed:
         text = [
-            f"From {local_time(begins)} on {where}; for who joins before, at once. Parameters have serial "
+            f"From {local_time(begins)} on {where}; for members who join before then, at once. Parameters have serial "
             f"{summary['serial']} now.",
             *_lost(wanted),
             _change("A member downloads", "MB a day", _megabytes(was), _megabytes(will)),
             _change("A member may send", "short messages a day", str(figures.messages_a_day(was)), str(messages)),
             _tokens(will),
             members_get_it(summary["service"], directory),
-            f"Relays get it from members, or at once: tessera relay push --issuer {directory}",
+            f"Relays get the new set from members, or at once: tessera relay push --issuer {directory}",
         ]
     else:
         text = [f"{where[0].upper()}{where[1:]}: nothing is changed.", *_lost(wanted)]
@@ -79,7 +79,7 @@ def _lost(topology: Topology) -> list[str]:
         return []
     return [
         f"Then any {count(topology.copies - 1, 'relay')} may be lost for good, and no message that its sender's "
-        "program calls safe goes with it."
+        "program calls safe is lost with it."
     ]
 
 
@@ -94,7 +94,7 @@ def _megabytes(plan: Plan) -> str:
 def _tokens(plan: Plan) -> str:
     """They are for each relay, whatever is posted there."""
     tokens, relays = plan.choice.tokens_per_epoch, plan.choice.relays
-    return f"Tokens stay as they are: {tokens * relays} an epoch, {tokens} for each of {count(relays, 'relay')}."
+    return f"Tokens stay as they are: {tokens * relays} in an epoch, {tokens} for each of {count(relays, 'relay')}."
 
 
 # -- for other commands
@@ -112,6 +112,6 @@ def planned_text(plan: Plan) -> list[str]:
     if choice.copies == 1:
         return []
     return [
-        f"Every record is on {choice.copies} relays ({choice.topology}): make as many at least. While there are fewer "
-        "it is on all that there are."
+        f"Every record is kept on {choice.copies} relays ({choice.topology}): make at least as many. While there are "
+        "fewer, it is kept on all of them."
     ]

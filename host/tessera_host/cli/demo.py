@@ -58,7 +58,7 @@ def run(directory: Path, port: int) -> None:
     """A relay of a demonstration organisation, until Ctrl-C. Stopping and starting again keeps every record."""
 
     check_port(port, "name another one: make run PORT=8200")
-    check_free(port, "is another relay running? Stop it, or name another port: make run PORT=8200")
+    check_free(port, "if another relay runs there, stop it; or name another port: make run PORT=8200")
 
     def planned() -> plan.Plan:
         console.print(f"Making a demonstration organisation in {escape(str(directory))}", soft_wrap=True)

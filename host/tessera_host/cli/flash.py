@@ -42,7 +42,7 @@ from ..provisioning.report import Bars, Lines, Report, Silent
 from ..provisioning.settings import Row, Settings, Wifi, fixed_address, read_batch, time_server
 from ..provisioning.setup_steps import Request
 from ..provisioning.update import update_relay
-from ..text import printable
+from ..text import count, printable
 from .options import EveryCell, IssuerDirectory, Json, LogOut, PassphraseFile, Place, PluggedInRelay, Yes
 from .output import confirmation, show
 from .renewing import members_get_it
@@ -53,26 +53,27 @@ finder = Finder()  # what sees this computer's ports; a test puts in one that se
 
 Ssid = Annotated[str | None, typer.Option(help="Wi-Fi network, for boards with Wi-Fi.")]
 WifiPasswordFile = Annotated[
-    Path | None, typer.Option(help="File with its password; else TESSERA_WIFI_PASSWORD_FILE, else a prompt.")
+    Path | None,
+    typer.Option(help="File with the network's password; else TESSERA_WIFI_PASSWORD_FILE, else a prompt."),
 ]
 Country = Annotated[str | None, typer.Option(help="Country of the Wi-Fi network, two letters (Pico W).")]
 Security = Annotated[
-    str | None, typer.Option(help="wpa3 or wpa2-wpa3, if the Wi-Fi network wants it (Pico W). Default: WPA2.")
+    str | None, typer.Option(help="wpa3 or wpa2-wpa3, if the Wi-Fi network needs it (Pico W). Default: WPA2.")
 ]
 Address = Annotated[str | None, typer.Option(help="Fixed address, like 10.0.0.7/24. DHCP if left out.")]
-Gateway = Annotated[str | None, typer.Option(help="With --address.")]
-NameServer = Annotated[str | None, typer.Option(help="With --address; the gateway if left out.")]
-Hostname = Annotated[str | None, typer.Option(help="Name in the local network.")]
+Gateway = Annotated[str | None, typer.Option(help="The network's gateway, with --address.")]
+NameServer = Annotated[str | None, typer.Option(help="Name server, with --address; the gateway if left out.")]
+Hostname = Annotated[str | None, typer.Option(help="The relay's name in the local network.")]
 
 EXIT_CODES = {
     BoardNotFound: "no board, or it did not come back",
     SeveralBoards: "several boards, and no --port",
-    WrongBoard: "another board or chip than asked for",
-    PortDenied: "port or volume may not be opened",
+    WrongBoard: "the wrong board or chip",
+    PortDenied: "the port or volume cannot be opened",
     BoardSilent: "the board stopped answering",
     ImageRejected: "the image is not the approved one; nothing was written",
     FlashFailed: "writing failed, or new code did not serve",
-    ProvisioningFailed: "the board did not keep what it was told",
+    ProvisioningFailed: "the board did not keep what was written to it",
     CommissioningFailed: "cover or self-test is wrong: do not use the board",
     OtherRelay: "the board is another relay; it was left as it is",
     BatchIncomplete: "some relays of a batch are not in service",
@@ -80,7 +81,7 @@ EXIT_CODES = {
 
 flash_app = typer.Typer(
     invoke_without_command=True,
-    help="From a board on a USB cable to a relay in service. Running it again is harmless.",
+    help="Turn a board on a USB cable into a relay in service. It is harmless to run it again.",
     epilog="Exit status: " + "; ".join(f"{kind.exit_code} {words}" for kind, words in EXIT_CODES.items()) + ".",
 )
 
@@ -94,15 +95,16 @@ def register(app: typer.Typer) -> None:
 def flash(
     context: typer.Context,
     relay: PluggedInRelay = None,
-    batch: Annotated[Path | None, typer.Option("--batch", help="CSV file with a line for each relay.")] = None,
+    batch: Annotated[Path | None, typer.Option("--batch", help="CSV file with one line for each relay.")] = None,
     issuer_directory: IssuerDirectory = Path("issuer"),
-    host: Annotated[str | None, typer.Option(help="Host name or address that members reach the relay at.")] = None,
-    relay_port: Annotated[int | None, typer.Option(help=f"TCP port of the relay, {PORT} as a rule.")] = None,
+    host: Annotated[str | None, typer.Option(help="Host name or address of the relay for members.")] = None,
+    relay_port: Annotated[int | None, typer.Option(help=f"TCP port of the relay. Default: {PORT}.")] = None,
     place: Place = None,
-    board: Annotated[str | None, typer.Option(help="The board, if it does not say so itself.")] = None,
+    board: Annotated[str | None, typer.Option(help="The kind of board, if it does not say so itself.")] = None,
     image: Annotated[Path | None, typer.Option(help="Folder of the image. Default: build/<BOARD>.")] = None,
     clock: Annotated[
-        str | None, typer.Option("--time-server", help="Network clock (SNTP); `none` for none. pool.ntp.org")
+        str | None,
+        typer.Option("--time-server", help="Network clock (SNTP), or `none`. Default: pool.ntp.org."),
     ] = None,
     ssid: Ssid = None,
     wifi_password_file: WifiPasswordFile = None,
@@ -112,10 +114,10 @@ def flash(
     gateway: Gateway = None,
     dns: NameServer = None,
     hostname: Hostname = None,
-    close_repl: Annotated[bool, typer.Option("--close-repl", help="No Python prompt on the relay's cable.")] = False,
-    mhz: Annotated[int | None, typer.Option(help="Clock of a Pico's or Pico W's processor: 200 or 125.")] = None,
+    close_repl: Annotated[bool, typer.Option("--close-repl", help="Give the relay's cable no Python prompt.")] = False,
+    mhz: Annotated[int | None, typer.Option(help="Processor clock of a Pico or Pico W in MHz: 200 or 125.")] = None,
     every_cell: EveryCell = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Look and check, touch nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check and show the steps; change nothing.")] = False,
     yes: Yes = False,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
@@ -162,7 +164,7 @@ def _flash_batch(
         if dry_run:
             names = [row.settings.name for row in batch.open_rows]
             result: dict[str, Any] = {"batch": str(path), "open": names, "in_service": len(rows) - len(names)}
-            show(result, f"to be put into service: {', '.join(names) or 'none'}", as_json)
+            show(result, f"not in service yet: {', '.join(names) or 'none'}", as_json)
             return
         done = batch.run()
         cards = "\n\n".join("\n".join(each.card.lines(with_code=False)) for each in done)
@@ -184,16 +186,16 @@ def verify(
     status = told["status"]
     state = f"{status['state']} ({status['network']})" if status.get("network") else status["state"]
     text = [
-        f"'{told['relay']}' at {told['place']} is what it has to be: {status['board']}, version {status['version']}.",
-        f"State {state}, round {status['open_round']}, {status['boots']} starts, keys as listed.",
+        f"'{told['relay']}' at {told['place']} is in order: {status['board']}, version {status['version']}.",
+        f"State {state}, round {status['open_round']}, {count(status['boots'], 'start')}, keys as listed.",
     ]
     if told["cover_disclosed"]:
         text.append(f"Cover: {told['records_compared']} records of {told['cells_compared']} cells, byte for byte.")
     else:
-        text.append("Members use it: its cover is not disclosed any more.")
+        text.append("Members use it, so it no longer discloses its cover.")
     if not told["newest_parameters"]:
         push = f"tessera relay push {told['relay']} --issuer {issuer_directory}"
-        text.append(f"Its parameters are not the issuer's newest; members bring them, and so does: {push}")
+        text.append(f"Its parameters are not the issuer's newest; members bring it those, or at once: {push}")
     show(told, "\n".join(text), as_json)
 
 
@@ -205,7 +207,7 @@ def export_log(
     out: LogOut = None,
     as_json: Json = False,
 ) -> None:
-    """Read the log of the relay that is plugged in. It holds no addresses, no identifiers, no counts."""
+    """Read the log of the relay that is plugged in. The log has no addresses, no identifiers, no counts."""
     with _desk(issuer_directory, None, as_json) as desk:
         name, lines = service.log(desk, place, relay)
     text = "".join(line + "\n" for line in lines)
@@ -223,10 +225,10 @@ def update(
     image: Annotated[Path | None, typer.Option(help="Folder with the approved code. Default: build/<BOARD>.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Bring newer code to the relay that is plugged in. If that does not serve a round, it goes back by itself."""
+    """Bring newer code to the relay that is plugged in. If it does not serve a round, the relay returns to the old."""
     with _desk(issuer_directory, None, as_json) as desk:
         done = update_relay(desk, place, relay, image)
-    text = f"'{done.name}' has version {done.before} already: that is the newest one here."
+    text = f"'{done.name}' already has version {done.before}, the newest one here."
     if done.changed:
         text = f"'{done.name}' served a round with version {done.version} and keeps it; before it was {done.before}."
     show({"relay": done.name, "before": done.before, "version": done.version, "changed": done.changed}, text, as_json)
@@ -234,7 +236,7 @@ def update(
 
 @flash_app.command("network")
 def network(
-    relay: Annotated[str, typer.Option("--relay", help="Name of the relay that gets another network.")],
+    relay: Annotated[str, typer.Option("--relay", help="Name of the relay that moves to another network.")],
     issuer_directory: IssuerDirectory = Path("issuer"),
     place: Place = None,
     ssid: Ssid = None,
@@ -247,13 +249,13 @@ def network(
     hostname: Hostname = None,
     as_json: Json = False,
 ) -> None:
-    """Give the relay that is plugged in another network: name all of it. Keys and records stay; it restarts."""
+    """Move the relay that is plugged in to another network: give all options. Keys and records stay; it restarts."""
     wifi = _wifi(ssid, country, security, wifi_password_file)
     settings = Settings(relay, "", wifi=wifi, address=fixed_address(address, gateway, dns), hostname=hostname)
     with _desk(issuer_directory, None, as_json) as desk:
         status = move(desk, place, settings)
     trouble = serving.trouble(status)
-    text = f"'{relay}' knows its new network and is not on it yet: {trouble}."
+    text = f"'{relay}' has its new network's settings, but is not on it yet: {trouble}."
     if trouble is None:
         text = f"'{relay}' is on its new network, at {status['address']}."
     show({"relay": relay, "address": status.get("address"), "network": trouble}, text, as_json)
@@ -261,7 +263,7 @@ def network(
 
 @flash_app.command("factory-reset")
 def factory_reset(
-    relay: Annotated[str, typer.Option("--relay", help="Name of the relay that is to be erased.")],
+    relay: Annotated[str, typer.Option("--relay", help="Name of the relay to erase.")],
     issuer_directory: IssuerDirectory = Path("issuer"),
     place: Place = None,
     yes: Yes = False,
@@ -271,12 +273,12 @@ def factory_reset(
     with _desk(issuer_directory, None, as_json) as desk:
         with desk.report.paused():
             if not confirmation(yes, as_json)(f"Erase the relay '{relay}' with all its records?"):
-                raise NotPermitted(f"'{relay}' is left as it is", "--yes erases it")
+                raise NotPermitted(f"'{relay}' is left as it is", "to erase it without a question: --yes")
         after = service.factory_reset(desk, place, relay)
     remove = f"tessera relay remove {relay} --issuer {issuer_directory}"
     show(
         {"reset": relay, "place": after.place, "board": after.board},
-        f"'{relay}' is erased; now there is {after}.\nThe parameters still list it: {remove}",
+        f"'{relay}' is erased; now there is {after}.\nThe parameters still list it; to take it off the list: {remove}",
         as_json,
     )
 
@@ -288,7 +290,9 @@ def factory_reset(
 def _desk(directory: Path, passphrase_file: Path | None, as_json: bool, for_listing: bool = False) -> Iterator[Desk]:
     """The desk, with the issuer open if relays are to be listed; the passphrase is asked for before anything begins."""
     if not (directory / KEYSTORE).is_file():
-        raise UsageError(f"there is no issuer in {directory}", "name it with --issuer, or set TESSERA_ISSUER")
+        raise UsageError(
+            f"there is no issuer in {directory}", "name the issuer's directory with --issuer, or set TESSERA_ISSUER"
+        )
     phrase = passphrase.secret_for(directory / KEYSTORE, passphrase_file) if for_listing else ""
     with _report(as_json) as report:
         if not for_listing:
@@ -324,9 +328,9 @@ def _reached(desk: Desk, relay: str, host: str | None, port: int | None, as_json
             if listed["name"] == relay:
                 return str(listed["host"]), int(listed["port"])
         with desk.report.paused():
-            host = _question(as_json)(f"Host name or address that members reach '{relay}' at")
+            host = _question(as_json)(f"Host name or address of '{relay}' for members")
     if host is None:
-        raise UsageError(f"where will members reach '{relay}'?", "name its address with --host")
+        raise UsageError(f"the address of '{relay}' for members is missing", "name it with --host")
     return addresses.typed(host, port, PORT)
 
 
@@ -336,7 +340,7 @@ def _wifi(ssid: str | None, country: str | None, security: str | None, password_
 
 
 def _ask_for(row: Row, desk: Desk) -> None:
-    desk.report.step(f"plug in the board for '{row.settings.name}' (a Pico with BOOTSEL held)")
+    desk.report.step(f"plug in the board for '{row.settings.name}' (hold BOOTSEL on a Pico)")
 
 
 def _result(done: InService) -> dict[str, Any]:
@@ -354,13 +358,13 @@ def _result(done: InService) -> dict[str, Any]:
 
 
 def _text(done: InService, desk: Desk) -> str:
-    verb = "is in service" if done.changed else "was in service already, and is what it has to be"
+    verb = "is in service" if done.changed else "was already in service and is in order"
     lines = [f"'{done.name}' {verb}: a {done.board} at {done.place}."]
     if done.commissioned:
         cells = f"{done.commissioned['cells']} of {done.commissioned['of']} cells of epoch {done.commissioned['epoch']}"
         lines.append(f"Its cover was recomputed byte for byte: {done.commissioned['records']} records, {cells}.")
     if done.trouble:
-        lines += ["", f"It is not on its Wi-Fi network yet: {done.trouble}. To name another network or password:"]
+        lines += ["", f"It is not on its Wi-Fi network yet: {done.trouble}. To give it another network or password:"]
         lines.append(f"tessera flash network --relay {done.name} --issuer {desk.directory} --ssid NAME")
     lines += ["", *done.card.lines(with_code=sys.stdout.isatty() or not done.changed)]
     lines += ["", f"Recorded in {desk.inventory.path}."]
@@ -371,6 +375,6 @@ def _text(done: InService, desk: Desk) -> str:
 
 def _plan_text(planned: dict[str, Any]) -> str:
     return (
-        f"There is {planned['found']}; '{planned['relay']}' would be made of it with {planned['image']}, "
-        f"version {planned['version']}, in these steps:\n" + "\n".join(f"  {step}" for step in planned["would"])
+        f"Found {planned['found']}. These steps would make '{planned['relay']}' of it, with {planned['image']}, "
+        f"version {planned['version']}:\n" + "\n".join(f"  {step}" for step in planned["would"])
     )

@@ -31,7 +31,7 @@ from ..fleet.storage import FleetFile
 from ..issuer.relay_directory import CONFIGURATION, PARAMETERS, SEED, SEED_BYTES
 from ..keys import passphrase
 from ..keys.memory import keep_out_of_dumps
-from ..relay import gateway
+from ..relay import server_relay
 from .options import Json, Yes
 from .output import check_sure, end_with, show
 from .signals import stopped_by_signals
@@ -159,7 +159,7 @@ def fleet_init(
     The engine is looked at first: whether it is set up so that it keeps what it acknowledges.
     """
     keep_out_of_dumps()
-    if not gateway.is_relay(directory):
+    if not server_relay.is_relay(directory):
         raise UsageError(
             f"there is no relay in {directory}",
             "on the issuer's machine: tessera relay new NAME --issuer DIR --host HOST NEWDIR, and bring NEWDIR here",
@@ -184,7 +184,7 @@ def fleet_init(
 
 async def _check_empty(directory: Path, file: FleetFile) -> None:
     """Raises what is wrong with the engine; UsageError if another fleet's log is there."""
-    secrets, newest = _identity(directory), gateway.read_parameters(directory)
+    secrets, newest = _identity(directory), server_relay.read_parameters(directory)
     log = await engines.open_log(file, curve.public(secrets), newest)
     try:
         last = await log.last()
@@ -231,7 +231,7 @@ def fleet_join(
     DIR has relay.json and parameters of a running gateway's directory, and nothing else of it.
     """
     keep_out_of_dumps()
-    if not gateway.is_relay(directory) or not (directory / PARAMETERS).exists():
+    if not server_relay.is_relay(directory) or not (directory / PARAMETERS).exists():
         raise UsageError(
             f"{directory} has not what a gateway begins with",
             f"copy {CONFIGURATION} and {PARAMETERS} of a running gateway's directory into it",
@@ -259,7 +259,7 @@ def fleet_join(
 
 async def _join(directory: Path, file: FleetFile, code: Code) -> int:
     """In a folder beside it, so that one that is refused may be tried again."""
-    log = await engines.open_log(file, curve.public(_identity(directory)), gateway.read_parameters(directory))
+    log = await engines.open_log(file, curve.public(_identity(directory)), server_relay.read_parameters(directory))
     transport = engines.transport(log)
     try:
         with tempfile.TemporaryDirectory(prefix=".joining-", dir=directory.absolute().parent) as scratch:
@@ -292,7 +292,7 @@ def _check_no_gateway(directory: Path) -> None:
 
 def _identity(directory: Path) -> bytes:
     """The relay's static secret, 32 bytes."""
-    return bytes.fromhex(gateway.read_configuration(directory)["static_secret"])
+    return bytes.fromhex(server_relay.read_configuration(directory)["static_secret"])
 
 
 def _file(directory: Path, number: int, url: str, user: str, password: Path | None, ca: Path | None) -> FleetFile:

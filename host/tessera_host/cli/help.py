@@ -52,9 +52,9 @@ _WHOLE = 200  # characters: a sentence is broken where the terminal ends, and ne
 # What is no TesseraError: see `cli`.
 OTHER_CODES = {
     0: "Done.",
-    1: "Something else is wrong: the error says what, and what to do about it.",
+    1: "Something else is wrong: the error says what is wrong and what to do.",
     70: "A bug in tessera: report it with what TESSERA_DEBUG=1 shows.",
-    130: "Interrupted: the same command goes on where this one stopped.",
+    130: "Interrupted: repeat the command to go on where it stopped.",
 }
 
 
@@ -89,7 +89,7 @@ def _home() -> Path:
 
 
 def exit_codes(as_json: Json = False) -> None:
-    """What the exit status of a command says."""
+    """List the exit codes of commands with their meaning."""
     found = dict(sorted(codes()))
     text = "\n".join(f"{code:3}  {meaning}" for code, meaning in found.items())
     show({"exit_codes": found}, text, as_json)

@@ -72,19 +72,19 @@ def issuer_service_(
     directory: IssuerArgument,
     host: Annotated[
         str,
-        typer.Argument(help="Host name or address that members reach this computer at, or wss://HOST/PATH."),
+        typer.Argument(help="Host name or address of this computer for members, or wss://HOST/PATH."),
     ],
     port: ReachedPort = None,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
-    """Say where members reach the issuer's service: invitations and the next federation card name it from now on."""
+    """Set the address of the issuer's service: invitations and the next federation card name it from now on."""
     host, at = addresses.typed(host, port, SERVICE_PORT, "tessera issuer service DIR")
     with open_issuer(directory, passphrase_file) as issuer:
         issuer.set_service(host, at)
     show(
         {"host": host, "port": at},
-        f"Members are sent to {addresses.shown(host, at)}. Run: tessera issuer serve {directory}",
+        f"Members will connect to {addresses.shown(host, at)}. Run: tessera issuer serve {directory}",
         as_json,
     )
 
@@ -93,13 +93,13 @@ HomeRelay = Annotated[
     str | None,
     typer.Option(
         "--relay",
-        help="Their home relay; else that of everybody invited lately, in a cluster the one with the fewest.",
+        help="Their home relay. Default: the one in the latest invitations; in a cluster the one with the fewest.",
         callback=composed,
     ),
 ]
-InvitationDays = Annotated[int, typer.Option("--days", help="How long the invitation can be used.")]
+InvitationDays = Annotated[int, typer.Option("--days", help="For how many days the invitation can be used.")]
 JoinByFiles = Annotated[
-    bool, typer.Option("--files", help="For a computer that cannot reach the issuer's service: join by files.")
+    bool, typer.Option("--files", help="For members whose computer cannot reach the issuer's service: join by files.")
 ]
 
 
@@ -109,12 +109,12 @@ def issuer_invite(
     relay: HomeRelay = None,
     days: InvitationDays = 7,
     out: InvitationOut = None,
-    as_code: Annotated[bool, typer.Option("--qr", help="Show it as a QR code, too.")] = False,
+    as_code: Annotated[bool, typer.Option("--qr", help="Also show it as a QR code.")] = False,
     by_files: JoinByFiles = False,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
-    """Invite one person: what you hand over lets them join, once."""
+    """Invite one person: make an invitation with which they can join once."""
     check_new_file(out)
     if as_code and by_files:
         raise UsageError("an invitation for joining by files does not fit a QR code", "leave --qr out")
@@ -136,7 +136,7 @@ def issuer_invite(
 
 def issuer_invite_all(
     directory: IssuerArgument,
-    names: Annotated[Path, typer.Argument(metavar="NAMES", help="A text file with one name a line.")],
+    names: Annotated[Path, typer.Argument(metavar="NAMES", help="A text file with one name on each line.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="A folder for the invitations' files.")],
     relay: HomeRelay = None,
     days: InvitationDays = 7,
@@ -146,12 +146,12 @@ def issuer_invite_all(
 ) -> None:
     """Invite many people at once: a file for each of them, FOLDER/NAME.invitation.
 
-    Who is on the roster or has an open invitation is left out, so it can be repeated with a longer list.
+    Names on the roster or with an open invitation are left out, so you can repeat it with a longer list.
     """
     listed = [composed(line.strip()) or "" for line in files.read_text(names).splitlines()]
     wanted = list(dict.fromkeys(name for name in listed if name))
     if not wanted:
-        raise UsageError(f"there is no name in {names}", "write one a line")
+        raise UsageError(f"there is no name in {names}", "write one name on each line")
     _make_folder(out)
     written, left = [], {}
     with open_issuer(directory, passphrase_file) as issuer:
@@ -167,10 +167,12 @@ def issuer_invite_all(
             files.write(place, (card + "\n").encode())
             written.append(name)
     if not written:
-        raise UsageError(f"nobody was invited: {next(iter(left.values()))}", "tessera issuer invitations lists them")
+        raise UsageError(
+            f"nobody was invited: {next(iter(left.values()))}", "for open invitations: tessera issuer invitations"
+        )
     lines = [f"{name} is left out: {why}." for name, why in left.items()]
     many = "file" if len(written) == 1 else "files"
-    lines += [f"{len(written):,} {many} written into {out}: give each to its person and to nobody else."]
+    lines += [f"{len(written):,} {many} written into {out}: give each to that person and to nobody else."]
     show({"invited": written, "left_out": left, "folder": str(out)}, "\n".join(lines), as_json)
 
 
@@ -190,9 +192,10 @@ def _what_to_do(invitation: Invitation, place: str | None) -> str:
     file = f" {Path(place).name}" if place else ""  # as an argument it would stand in a shell's history
     by_files, back = (" -o FILE", ", and brings you that file") if invitation.service is None else ("", "")
     return (
-        f"Give it to {invitation.name} and to nobody else: until it is used, whoever has it can join in that name.\n"
-        f"Mailbox on the relay {invitation.home}. It works once, until {local_time(invitation.until)}. "
-        f"{invitation.name} types: tessera join{file}{by_files}{'' if file else ', pastes it when asked'}{back}"
+        f"Give it to {invitation.name} and to nobody else: until it is used, anybody who has it can join.\n"
+        f"The mailbox is on the relay {invitation.home}. The invitation works once, until "
+        f"{local_time(invitation.until)}. {invitation.name} types: tessera join{file}{by_files}"
+        f"{'' if file else ', pastes it when asked'}{back}"
     )
 
 
@@ -218,11 +221,11 @@ def issuer_revoke(
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
-    """Take back an invitation that was not used yet, with the keys that it names."""
+    """Revoke an invitation that was not used yet, and replace the keys that it names."""
     with open_issuer(directory, passphrase_file) as issuer:
         issuer.revoke(name, at_once)
         summary = issuer.summary()
-    text = [f"The invitation for {name} is void: nobody joins with it.", *generation_text(summary, at_once)]
+    text = [f"The invitation for {name} is void: nobody can join with it.", *generation_text(summary, at_once)]
     show({"revoked": name, "serial": summary["serial"]}, "\n".join(text), as_json)
 
 
@@ -264,9 +267,9 @@ def issuer_serve(
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
-    """Serve members who join and fetch tokens, until stopped. IT's other commands work meanwhile.
+    """Serve members who join and fetch tokens, until stopped. IT's other commands work at the same time.
 
-    It listens where members were told that the service is (`tessera issuer service`), and nowhere else.
+    It listens at the address that members were told (`tessera issuer service`).
     """
     options = Listening(host, port, websocket, certificate, certificate_key)
     if check_choice(install, print_unit):
@@ -302,8 +305,8 @@ def _unit(directory: Path, options: Listening, ports: list[int], passphrase_file
     file = passphrase.file_of(passphrase_file)
     if file is None:
         raise UsageError(
-            "a service has nobody to ask for the passphrase",
-            "put it into a file that root alone can read, and give --passphrase-file /etc/tessera/issuer.passphrase",
+            "a service cannot ask anybody for the passphrase",
+            "put it into a file that only root can read: --passphrase-file /etc/tessera/issuer.passphrase",
         )
     words = ["issuer", "serve", str(directory.absolute()), *options.words()]
     secrets = [Credential("passphrase", file, systemd.PASSPHRASE_VARIABLE), *options.credentials()]

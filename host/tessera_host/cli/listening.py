@@ -26,36 +26,40 @@ ListenHost = Annotated[
     str | None,
     typer.Option(
         "--host",
-        help="The address to listen at, if it is not the one that members were told: behind a NAT, say; 0.0.0.0 and :: "
-        "are all.",
+        help="Address to listen at, if it is not the one that members were told, for example behind a NAT. 0.0.0.0 and "
+        ":: are all addresses.",
     ),
 ]
 ListenPort = Annotated[
     int | None,
-    typer.Option("--port", min=1, max=65535, help="The TCP port to listen at, if it is not the one members were told."),
+    typer.Option(
+        "--port", min=1, max=65535, help="TCP port to listen at, if it is not the one that members were told."
+    ),
 ]
 ListenWebSocket = Annotated[
     str | None,
     typer.Option(
         "--websocket",
         metavar="[HOST:]PORT",
-        help="Serve WebSockets there, for networks that let only HTTP pass. Without HOST and a certificate it is for "
-        "this computer's reverse proxy: 127.0.0.1.",
+        help="Serve WebSockets there, for networks that let only HTTP pass. Without HOST and --certificate: at "
+        "127.0.0.1, for a reverse proxy on this computer.",
     ),
 ]
 Certificate = Annotated[
     Path | None,
     typer.Option(
         envvar=CERTIFICATE_VARIABLE,
-        help="For wss:// without a reverse proxy: the certificate and those above it, PEM.",
+        help="For wss:// without a reverse proxy: file with the certificate and its chain, PEM.",
     ),
 ]
 CertificateKey = Annotated[
     Path | None,
-    typer.Option(envvar=CERTIFICATE_KEY_VARIABLE, help="Its key, if that is in another file. PEM, no passphrase."),
+    typer.Option(
+        envvar=CERTIFICATE_KEY_VARIABLE, help="The certificate's key, if it is in another file. PEM, no passphrase."
+    ),
 ]
 Install = Annotated[
-    bool, typer.Option("--install", help="Have systemd start it with this computer, as a user of its own, hardened.")
+    bool, typer.Option("--install", help="Have systemd start it with this computer, hardened, as a user of its own.")
 ]
 PrintUnit = Annotated[bool, typer.Option("--print", help="Show the unit that --install would write.")]
 
@@ -74,7 +78,9 @@ class Listening:
         """warn(message, hint): of a certificate that was renewed and is of no use. Raises UsageError."""
         tcp, websocket = self._tcp(told), self._websocket(told, warn or _warned)
         if not websocket and (self.certificate or self.certificate_key):
-            raise UsageError("TCP needs no certificate", "say where WebSockets are to be served: --websocket 443")
+            raise UsageError(
+                "--certificate is for WebSockets, and none are served", "give their port, for example: --websocket 443"
+            )
         return [*tcp, *websocket]
 
     def _tcp(self, told: Address) -> list[Place]:
@@ -87,7 +93,9 @@ class Listening:
             return []
 
         def not_renewed(error: UsageError) -> None:
-            warn(f"{error.message}: the one before is shown", "put good ones there; nothing has to be restarted")
+            warn(
+                f"{error.message}: the old certificate stays in use", "replace these files; a restart is not necessary"
+            )
 
         tls = ServerCertificate(self.certificate, self.certificate_key, not_renewed) if self.certificate else None
         if self.websocket is not None:
@@ -95,8 +103,8 @@ class Listening:
             return [Place(*addresses.listening(self.websocket, usual), websocket=True, tls=tls)]
         if told.scheme == "wss" and tls is None:
             raise UsageError(
-                f"members were told {told}, and nothing here speaks TLS",
-                "behind a reverse proxy on this computer: --websocket 8180; without one: --certificate FILE",
+                f"members were told {told}, which needs TLS",
+                "with a reverse proxy on this computer: --websocket 8180; without one: --certificate FILE",
             )
         return [Place(self.host or told.name, told.port, websocket=True, tls=tls)]
 
@@ -121,11 +129,14 @@ def _warned(message: str, hint: str) -> None:
 def cannot_listen(error: CannotListen, told: Address) -> Unreachable:
     """`told`: what members were told."""
     place = error.place
-    hint = "another program uses the port, or the address is not this computer's: use --port, --host or --websocket"
+    hint = (
+        "if another program uses the port, stop it or choose another with --port or --websocket; if the address is not "
+        "this computer's, choose another with --host"
+    )
     if (place.host, place.port) == (told.name, told.port):
         hint = (
-            "another program uses the port, or this is the address of a NAT or proxy that members come through: --host "
-            "says where to listen then, 0.0.0.0 at all addresses"
+            "if another program uses the port, stop it; if this is the address of a NAT or proxy, say with --host "
+            "where to listen (0.0.0.0 is all addresses)"
         )
     return Unreachable(f"cannot listen at {place}: {error.strerror}", hint)
 
@@ -141,7 +152,7 @@ def warn_if_nobody_else_comes(places: list[Place], told: Address) -> None:
         return  # listening will fail, too, and say so
     if found and all(map(addresses.is_loopback, found)):
         nobody = f"on this computer {host} is {min(found)}, which no other computer reaches"
-        say_wrong(nobody, "see /etc/hosts, or use --host", "warning")
+        say_wrong(nobody, "correct /etc/hosts, or say with --host where to listen", "warning")
 
 
 # -- with the computer
@@ -150,7 +161,7 @@ def warn_if_nobody_else_comes(places: list[Place], told: Address) -> None:
 def check_choice(install: bool, print_unit: bool) -> bool:
     """Whether it is about a unit. Raises UsageError."""
     if install and print_unit:
-        raise UsageError("--install and --print do not go together", "give one of them")
+        raise UsageError("--install and --print cannot be used together", "give one of them")
     return install or print_unit
 
 
@@ -169,7 +180,7 @@ def unit(made: Callable[[], Unit], install: bool, as_json: bool) -> None:
 
 def _said(found: Unit, install: bool, missing: str | None) -> str:
     if not install:
-        return f"{found.text}\n# Its place: {found.path}. Start it with: {found.start}"
+        return f"{found.text}\n# Save it as {found.path}. Start it with: {found.start}"
     if missing:
-        return f"{found.path} written. It does not run yet: {missing}. Start it with:\n  {found.start}"
-    return f"{found.path} written. It runs, and starts with this computer: systemctl status {found.name}"
+        return f"{found.path} written. The service does not run yet: {missing}. Start it with:\n  {found.start}"
+    return f"{found.path} written. The service runs and starts with this computer: systemctl status {found.name}"

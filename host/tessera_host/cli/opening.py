@@ -30,10 +30,13 @@ def member_opener(home: Path, passphrase_file: Path | None) -> Callable[[], Memb
 
 
 def open_issuer(directory: Path, passphrase_file: Path | None) -> "Issuer":
-    """Raises UsageError if there is none."""
+    """Open the issuer in a directory; its passphrase comes from the file, the environment or a prompt. Raises
+    UsageError if there is no issuer."""
     from ..issuer.issuer import Issuer  # no member's command waits for it
     from ..issuer.store import KEYSTORE
 
     if not (directory / KEYSTORE).is_file():
-        raise UsageError(f"there is no issuer in {directory}", "tessera issuer init makes one")
+        raise UsageError(
+            f"there is no issuer in {directory}", "make one: tessera issuer init; or correct the directory"
+        )
     return Issuer.open(directory, passphrase.secret_for(directory / KEYSTORE, passphrase_file))

@@ -58,19 +58,22 @@ def register_relay(app: typer.Typer) -> None:
 @issuer_app.command("init")
 def issuer_init(
     directory: IssuerArgument,
-    plan_file: Annotated[Path, typer.Option("--plan", help="The file tessera plan --out wrote.")],
+    plan_file: Annotated[Path, typer.Option("--plan", help="The file that tessera plan --out wrote.")],
     name: Annotated[str, typer.Option(help="Name of the federation, for people.")],
-    epochs: Annotated[int, typer.Option("--epochs", "--days", help="Length of the key schedule.")] = EPOCHS_DEFAULT,
+    epochs: Annotated[
+        int, typer.Option("--epochs", "--days", help="Length of the schedule of keys, in epochs (days by default).")
+    ] = EPOCHS_DEFAULT,
     epoch_at: Annotated[
-        str, typer.Option("--epoch-at", metavar="HH:MM", help="When an epoch ends and the next begins, in winter time.")
+        str,
+        typer.Option("--epoch-at", metavar="HH:MM", help="Time of day at which a new epoch begins, in winter time."),
     ] = EPOCH_AT,
     genesis: Annotated[
         str | None,
-        typer.Option(help="Start of round 0, if --epoch-at does not say: unix seconds or ISO 8601."),
+        typer.Option(help="Start of round 0, instead of --epoch-at: unix seconds or ISO 8601."),
     ] = None,
     service: Annotated[
         str | None,
-        typer.Option(help="Host name or address at which members will reach `tessera issuer serve`, if they will."),
+        typer.Option(help="Host name or address of this computer for members, if it will run `tessera issuer serve`."),
     ] = None,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
@@ -79,7 +82,7 @@ def issuer_init(
     made = plan.load(plan_file)
     start = before(unix_now(), made.choice.epoch_seconds, epoch_at) if genesis is None else _unix_seconds(genesis)
     if (directory / KEYSTORE).exists():
-        raise UsageError(f"there is an issuer in {directory}", "name a new directory; nothing is ever overwritten")
+        raise UsageError(f"{directory} already has an issuer", "name a new directory; nothing is ever overwritten")
     messages = figures.checked_messages_a_day(made)
     phrase = passphrase.obtain(passphrase_file, confirm=True)
     with Issuer.create(directory, phrase, made, name, epochs=epochs, genesis=start) as issuer:
@@ -87,12 +90,12 @@ def issuer_init(
             issuer.set_service(*addresses.typed(service, None, SERVICE_PORT, "--service"))
         summary = issuer.summary()
     text = [
-        f"Federation '{name}' is in {directory}; without its passphrase nobody can use it, nor can you.",
-        f"There are keys until {local_time(summary['schedule_ends'])}; the service renews them by itself. Without it"
-        f" you do: tessera issuer renew {directory}",
+        f"Federation '{name}' is in {directory}. Keep its passphrase: without it nobody can use it, not even you.",
+        f"Its keys last until {local_time(summary['schedule_ends'])}; the service renews them by itself. Without the "
+        f"service renew them yourself: tessera issuer renew {directory}",
         f"A member may send {messages} short messages a day{_within(made)}.",
         *clustering.planned_text(made),
-        "Next, in this order (HOST: a name or address that members reach; PERSON: who is to join):",
+        "Next, in this order (HOST: a name or address that members reach; PERSON: the name of a new member):",
         *([] if service else [f"  tessera issuer service {directory} HOST"]),
         f"  tessera relay new RELAY RELAYDIR --issuer {directory} --host HOST   (a board: tessera flash --relay RELAY "
         f"--issuer {directory} --host HOST)",
@@ -106,14 +109,15 @@ def issuer_init(
 def issuer_admit(
     directory: IssuerArgument, card: CardIn, passphrase_file: PassphraseFile = None, as_json: Json = False
 ) -> None:
-    """Put the owner of a member card on the roster. Make sure first that the card is that person's."""
+    """Add the owner of a member card to the roster. Check first that the card is that person's."""
     text = card_text(card, "member")
     with open_issuer(directory, passphrase_file) as issuer:
         name = issuer.admit(text)
         count, most = issuer.members_count, issuer.parameters.members
     show(
         {"admitted": name, "members": count, "members_max": most},
-        f"{name} is on the roster, {count} of {most}. Hand over {directory / FEDERATION_CARD}, if not done yet.",
+        f"{name} is on the roster, which has {count} of {most} members. Give {name} {directory / FEDERATION_CARD}, if "
+        "not done yet.",
         as_json,
     )
 
@@ -127,16 +131,16 @@ def issuer_remove(
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
-    """Take a member off the roster: no tokens or keys from now on, and none of what they hold is good for long."""
-    question = f"Take {name} off the roster? Coming back takes a new invitation, and all keys become others."
+    """Take a member off the roster: they get no more tokens or keys, and those they have soon stop working."""
+    question = f"Take {name} off the roster? All keys are replaced, and to come back {name} needs a new invitation."
     check_sure(question, yes, as_json)
     with open_issuer(directory, passphrase_file) as issuer:
         issuer.remove(name, at_once)
         summary = issuer.summary()
     begins = summary["generation_begins"]
     text = [
-        f"{name} is off the roster. What {name} holds cannot be told from others' and lets them send and read until",
-        f"{local_time(begins)}, when all keys are others. Parameters have serial {summary['serial']} now.",
+        f"{name} is off the roster. The tokens and keys that {name} has work until {local_time(begins)}, when all keys",
+        f"are replaced. Parameters have serial {summary['serial']} now.",
         *renewing.generation_text(summary, at_once),
         f"Relays get them from members, or at once: tessera relay push --issuer {directory}",
     ]
@@ -151,7 +155,7 @@ def issuer_approve(
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
-    """Sign an image (and the bundle in its folder) for this federation: relays take no other code."""
+    """Sign an image, and the bundle in its folder, for this federation: its relays accept only signed code."""
     with open_issuer(directory, passphrase_file) as issuer:
         made = issuer.approve(folder)
     listed = [
@@ -172,13 +176,13 @@ def issuer_approve(
 
 @issuer_app.command("show")
 def issuer_show(directory: IssuerArgument, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
-    """Show relays, roster and schedule; nothing secret. Exit code 21 if the schedule of keys ends soon."""
+    """Show relays, roster and schedule, nothing secret. Exit code 21 if the schedule of keys ends soon."""
     with open_issuer(directory, passphrase_file) as issuer:
         summary, warning = issuer.summary(), schedule.warning(issuer.parameters, unix_now())
     rows = [
         ("federation", f"{summary['name']} ({summary['federation_id']})"),
         ("parameters", f"serial {summary['serial']}, digest {summary['digest']}"),
-        ("epoch", f"{summary['current_epoch']}; schedule {summary['first_epoch']} to {summary['last_epoch']}"),
+        ("epoch", f"{summary['current_epoch']}; keys for {summary['first_epoch']} to {summary['last_epoch']}"),
         ("keys until", local_time(summary["schedule_ends"])),
         ("board", summary["board"]),
         *_day(summary),
@@ -214,7 +218,7 @@ def relay_new(
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
-    """Make a relay's keys and directory, and list it in a parameter set with the next serial."""
+    """Make a relay's keys and directory, and list it in the next parameter set."""
     host, at = addresses.typed(host, port, PORT)
     with open_issuer(issuer_directory, passphrase_file) as issuer:
         earlier = [relay["name"] for relay in issuer.relays]
@@ -222,7 +226,7 @@ def relay_new(
         serial, digest = issuer.parameters.serial, issuer.parameters.digest.hex()
         service = issuer.service
     text = [
-        f"Relay '{name}' is in {relay_directory}; its secrets are nowhere else. Parameters have serial {serial} now."
+        f"Relay '{name}' is in {relay_directory}, the only place with its secrets. Parameters have serial {serial} now."
     ]
     if earlier:
         text += [
@@ -243,7 +247,7 @@ def _unix_seconds(text: str) -> int:
     except ValueError:
         raise UsageError(f"'{text[:40]}' is not a time", "write 1767225600 or 2026-01-01T00:00:00Z") from None
     if moment.tzinfo is None:
-        raise UsageError(f"'{text[:40]}' names no time zone", f"write {text}Z for UTC")
+        raise UsageError(f"'{text[:40]}' has no time zone", f"for UTC write {text[:40]}Z")
     return int(moment.timestamp())
 
 
@@ -252,14 +256,14 @@ def _paths(directory: Path) -> dict[str, str]:
 
 
 def _day(summary: dict[str, Any]) -> list[tuple[str, str]]:
-    """Nothing where nothing shows of a day."""
+    """A member's day, for offices whose batches show something of it."""
     if summary["cover"] == kinds_of_cover.CONSTANT:
         return []
     return [("a member's day", f"ε = {summary['budget']['epsilon']}, δ = {summary['budget']['delta']}")]
 
 
 def _within(made: plan.Plan) -> str:
-    """The office's day, where anything shows of it."""
+    """The office's setting for a member's day, for offices whose batches show something of it."""
     if not made.table:
         return ""
     day = made.choice.day_epsilon, made.choice.day_delta

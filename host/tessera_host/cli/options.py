@@ -84,26 +84,26 @@ ReachedHost = Annotated[
     str,
     typer.Option(
         "--host",
-        help="Host name or address that members reach the relay at, or wss://HOST/PATH where only HTTP passes.",
+        help="Host name or address of the relay for members, or wss://HOST/PATH where only HTTP passes.",
     ),
 ]
-ReachedPort = Annotated[
-    int | None, typer.Option("--port", help="The port that members reach it at, if it is not the usual one.")
-]
+ReachedPort = Annotated[int | None, typer.Option("--port", help="Its port for members, if it is not the usual one.")]
 RelayName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the relay.", callback=composed)]
 PluggedInRelay = Annotated[
     str | None, typer.Option("--relay", help="Name of the relay that is plugged in.", callback=composed)
 ]
 Place = Annotated[
-    str | None, typer.Option("--port", help="The board's serial port or BOOTSEL volume, if there are several.")
+    str | None, typer.Option("--port", help="The board's serial port or BOOTSEL volume, if several are plugged in.")
 ]
 AtOnce = Annotated[
     bool,
     typer.Option(
         "--now",
-        help="New keys from the very next epoch on: whoever's program does not fetch its own before can neither read "
-        "nor post until it has.",
+        help="Replace keys already with the next epoch: a member whose program has not fetched its own by then cannot "
+        "read or post until it has.",
     ),
 ]
-EveryCell = Annotated[bool, typer.Option("--every-cell", help="Recompute the cover of every cell, not of sixteen.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before something is overwritten or forgotten.")]
+EveryCell = Annotated[
+    bool, typer.Option("--every-cell", help="Recompute the cover of every cell, not only of sixteen.")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before something is overwritten or removed.")]

@@ -55,7 +55,7 @@ def check_sure(question: str, yes: bool, as_json: bool) -> None:
     if yes or as_json or not has_terminal():
         return
     if not confirmed(question):
-        raise NotPermitted("nothing was changed", "--yes does it without a question")
+        raise NotPermitted("nothing was changed", "to do it without a question: --yes")
 
 
 def confirmed(question: str) -> bool:

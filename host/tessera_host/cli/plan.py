@@ -22,6 +22,7 @@ from ..planning.choosing import Kind, Planned, Wish
 from ..planning.plan import Plan, decimal_option, gateways, overfilling
 from ..privacy import loss, noise
 from ..protocol.topology import KINDS
+from ..text import count
 from . import audit
 from .audit import MOST_GATEWAYS
 from .options import Json, PlanOut
@@ -32,13 +33,14 @@ _LONG_YEARS = 20
 _CROWD = 256  # members of a bucket, from twice as many on more buckets are proposed
 
 CopiesOption = Annotated[
-    int, typer.Option("--copies", help="Relays that each record is on: any of them but one may be lost.")
+    int, typer.Option("--copies", help="On how many relays each record is: all but one of them may be lost.")
 ]
 TopologyOption = Annotated[
     str, typer.Option("--topology", help=f"Which relays follow a mailbox's home: {' or '.join(KINDS)}.")
 ]
 MessagesOption = Annotated[
-    int | None, typer.Option("--messages", help="Short messages a member is to send in a day; 32, or as many as fit.")
+    int | None,
+    typer.Option("--messages", help="Short messages that a member may send in a day. Default: 32, or as many as fit."),
 ]
 
 
@@ -48,9 +50,9 @@ def register(app: typer.Typer) -> None:
 
 
 def make_plan(
-    members: Annotated[int, typer.Option(help="Members of the federation, at most.")],
+    members: Annotated[int, typer.Option(help="The largest number of members.")],
     cover: Annotated[
-        str | None, typer.Option(help=f"Kind of cover: {', '.join(COVERS)}. The cheapest that does, if not given.")
+        str | None, typer.Option(help=f"Kind of cover: {', '.join(COVERS)}. Default: the cheapest that suffices.")
     ] = None,
     messages: MessagesOption = None,
     day_epsilon: Annotated[str, typer.Option(help="Privacy loss of a member's day, a decimal.")] = noise.decimal(
@@ -61,39 +63,44 @@ def make_plan(
     ] = noise.decimal_up(Wish.day_delta),
     epsilon: Annotated[
         str | None,
-        typer.Option(help="Privacy loss of one delivery, a decimal, if the office promises that, too; usual is 0.1."),
+        typer.Option(help="Privacy loss of one delivery, a decimal, if the office also promises that; usually 0.1."),
     ] = None,
     delta: Annotated[
-        str | None, typer.Option(help="Probability of a larger loss in one delivery; usual is 1e-6.")
+        str | None, typer.Option(help="Probability of a larger loss in one delivery; usually 1e-6.")
     ] = None,
     megabytes: Annotated[
         str | None,
         typer.Option(
-            help=f"A member's download a day, at most, in MB; {noise.decimal(choosing.MEGABYTES_A_DAY)} if rounds are "
-            "not given."
+            help="The most that a member may download in a day, in MB. Default: "
+            f"{noise.decimal(choosing.MEGABYTES_A_DAY)}, if no length of rounds is given."
         ),
     ] = None,
     round_seconds: Annotated[
-        int | None, typer.Option(help="Length of a round: how long a record waits. The shortest that fits by default.")
+        int | None,
+        typer.Option(help="Length of a round, the time that a record waits. Default: the shortest that fits."),
     ] = None,
     epoch_rounds: Annotated[
-        int | None, typer.Option(help="Rounds in an epoch; tokens and keys change with it. A day by default.")
+        int | None,
+        typer.Option(help="Rounds in an epoch; tokens and keys change with it. Default: as many as in a day."),
     ] = None,
     retention_epochs: Annotated[
-        int | None, typer.Option(help="Epochs a record is kept; 3 by default, fewer if --messages asks for it.")
+        int | None,
+        typer.Option(help="Epochs for which a record is kept. Default: 3, or fewer if --messages needs that."),
     ] = None,
     buckets: Annotated[int, typer.Option(help="Buckets, a power of two; a reader downloads one.")] = Wish.buckets,
     tokens_per_epoch: Annotated[
         int, typer.Option(help="Tokens a member has for each relay and epoch.")
     ] = Wish.tokens_per_epoch,
     posts_per_token: Annotated[
-        int | None, typer.Option(help="Posts a token, a multiple of 4; as many as the messages need by default.")
+        int | None, typer.Option(help="Posts with each token, a multiple of 4. Default: as many as the messages need.")
     ] = None,
     board: Annotated[str, typer.Option(help=f"One of {', '.join(BOARDS)}.")] = Wish.board,
     out: PlanOut = None,
-    allow_small: Annotated[bool, typer.Option("--allow-small", help="Accept fewer than 20 members a bucket.")] = False,
+    allow_small: Annotated[
+        bool, typer.Option("--allow-small", help="Accept fewer than 20 members in a bucket.")
+    ] = False,
     relays: Annotated[
-        int | None, typer.Option(help="Relays the office will have; as many as copies, if not given.")
+        int | None, typer.Option(help="Number of the office's relays. Default: as many as copies.")
     ] = None,
     copies: CopiesOption = Wish.copies,
     topology: TopologyOption = Wish.topology,
@@ -113,7 +120,7 @@ def make_plan(
     pdf: Annotated[Path | None, typer.Option("--pdf", metavar="FILE", help="Write the annex here as PDF.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Choose the rules of an office, and say what they cost and promise: three kinds of cover side by side."""
+    """Choose the rules of an office and show what they cost and promise: three kinds of cover side by side."""
     one = _one_delivery(epsilon, delta)
     wish = Wish(
         members=members,
@@ -142,7 +149,9 @@ def make_plan(
     if out:
         files.write(out, json.dumps(found.plan.as_json(), indent=2).encode() + b"\n")
     written = audit.write_plan(found.plan, name, gateways_each, report, pdf)
-    kept = f"Written to {out}. Next: tessera issuer init DIR --plan {out} --name NAME" if out else "Keep it: --out FILE"
+    kept = (
+        f"Written to {out}. Next: tessera issuer init DIR --plan {out} --name NAME" if out else "To keep it: --out FILE"
+    )
     text = [found.why, "", _kinds(found), _rest(found.plan), *(f"{path} written." for path in written), kept]
     show(_as_json(found) | ({"written": written} if written else {}), "\n".join(text), as_json)
 
@@ -257,13 +266,13 @@ def _overfilling(plan: Plan) -> str:
 
 
 _ROWS: tuple[tuple[str, Callable[[Kind], str]], ...] = (
-    ("records a batch", _of(_cover)),
-    ("MB a day, a member", _of(_megabytes)),
-    ("seconds a round", _of(lambda plan: str(plan.choice.round_seconds))),
-    ("not shorter, as", lambda kind: kind.shorter or ""),
+    ("records in a batch", _of(_cover)),
+    ("MB a day for a member", _of(_megabytes)),
+    ("seconds in a round", _of(lambda plan: str(plan.choice.round_seconds))),
+    ("why not shorter", lambda kind: kind.shorter or ""),
     ("from sent to read", _of(_latency)),
     ("messages a day", _of(lambda plan: str(figures.messages_a_day(plan)))),
-    ("bounded by", _of(figures.limit_of_messages)),
+    ("limited by", _of(figures.limit_of_messages)),
     ("kept for", _of(lambda plan: duration.in_words(plan.choice.retention_epochs * plan.choice.epoch_seconds))),
     ("ε of a delivery", _of(_loss(figures.ONE))),
     ("ε of a day", _of(_loss(figures.A_DAY))),
@@ -273,7 +282,7 @@ _ROWS: tuple[tuple[str, Callable[[Kind], str]], ...] = (
     ("after a month", _of(_guess(figures.A_MONTH))),
     ("flash lasts, estimate", _of(lambda plan: "" if plan.board.several else f"{figures.flash_years(plan)} years")),
     ("processes, estimate", _of(lambda plan: str(gateways(plan)) if plan.board.several else "")),
-    ("ring's numbers last", _of(_numbers_last)),
+    ("record numbers last", _of(_numbers_last)),
     ("cohorts", _of(_cohorts)),
     ("could overfill a cell", _of(_overfilling)),
 )
@@ -291,8 +300,8 @@ def _connections(plan: Plan) -> str:
 
 _SEVERAL: tuple[tuple[str, Callable[[Kind], str]], ...] = (
     ("a record is on", _of(_copies)),
-    ("connections a round", _of(_connections)),
-    ("tokens an epoch", _of(lambda plan: str(plan.choice.relays * plan.choice.tokens_per_epoch))),
+    ("connections in a round", _of(_connections)),
+    ("tokens in an epoch", _of(lambda plan: str(plan.choice.relays * plan.choice.tokens_per_epoch))),
     ("ε of its copies", _of(_loss(figures.COPIES))),
 )
 
@@ -304,13 +313,14 @@ def _number(value: float, digits: int = 1) -> str:
 
 
 def _rest(plan: Plan) -> str:
-    """Of the chosen plan: what the board is filled with."""
+    """What the chosen plan fills the board with, in a paragraph."""
     choice, room = plan.choice, figures.figures(plan)
     return (
-        f"{choice.members} members × {choice.tokens_per_epoch} tokens × {choice.posts_per_token} posts × "
-        f"{choice.retention_epochs + 1} epochs are {room['records_needed']:,} records; the ring of {plan.board.name} "
-        f"keeps {room['records_kept']:,}. {room['readers_a_round_board_estimate']} can read in every round (estimate). "
-        f"{room['members_a_bucket']} members share a bucket.{_more_buckets(plan)}{_large(plan)}{_relays(plan)}"
+        f"{choice.members} members × {count(choice.tokens_per_epoch, 'token')} × {choice.posts_per_token} posts × "
+        f"{choice.retention_epochs + 1} epochs are {room['records_needed']:,} records; {plan.board.name} has room for "
+        f"{room['records_kept']:,}. {room['readers_a_round_board_estimate']} members can read in every round "
+        f"(estimate). {room['members_a_bucket']} members share a bucket."
+        f"{_more_buckets(plan)}{_large(plan)}{_relays(plan)}"
     )
 
 
@@ -322,8 +332,8 @@ def _more_buckets(plan: Plan) -> str:
     more = min(plan.board.buckets, 1 << ((choice.members // _CROWD).bit_length() - 1))
     now, then = (figures.download_in_use(plan, buckets) / figures.MEGABYTE for buckets in (choice.buckets, more))
     return (
-        f" If all send what they may, each reads {_number(float(now))} MB a day: with --buckets {more}, "
-        f"{choice.members // more} members each, {_number(float(then))}."
+        f" If all send as much as they may, each reads {_number(float(now))} MB a day; with --buckets {more}, "
+        f"{choice.members // more} members in each, it is {_number(float(then))} MB."
     )
 
 
@@ -332,11 +342,11 @@ def _large(plan: Plan) -> str:
     parts, found = [], gateways(plan)
     if found > 1:
         each = figures.figures(plan)["readers_a_round_board_estimate"]
-        parts.append(f" One process serves {each:,} readers: {found} of them as one relay, a fleet, serve all.")
+        parts.append(f" One process serves {each:,} readers; a fleet of {found} processes, one relay, serves all.")
     if figures.cohorts(plan.choice.members) > 1:
         parts.append(
-            " Tokens are issued by cohorts, so that all can fetch theirs in an hour: a relay can tell of which one a "
-            f"session that posts is, {_cohorts(plan)} members; of who reads it learns nothing."
+            f" Tokens are issued in cohorts, {_cohorts(plan)} members, so that all can fetch theirs in an hour. A "
+            "relay can tell the cohort of a session that posts, and nothing of a session that reads."
         )
     return "".join(parts)
 
@@ -346,8 +356,10 @@ def _relays(plan: Plan) -> str:
     choice = plan.choice
     if choice.relays == 1:
         return ""
-    each = f" That is each of the {choice.relays} relays: all that members may post and read can meet at one."
+    each = f" This is for each of the {choice.relays} relays, as everybody may post and read at the same one."
     if choice.copies == 1:
         return each
-    counted = "" if plan.table is None else f" Each copy is a delivery: {choice.copies} a message count in the day."
+    counted = (
+        "" if plan.table is None else f" Each copy is a delivery: a message counts {choice.copies} times in a day."
+    )
     return f"{each} A member reads {choice.copies} of them in every round.{counted}"

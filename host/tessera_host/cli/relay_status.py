@@ -34,14 +34,14 @@ def register(relay_app: typer.Typer) -> None:
 def relay_status(
     federation: FederationCard,
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="Names of relays; all of the card, if not given.")
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Names of relays. Default: all relays of the card.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Ask relays over the network how they do: code, uptime, parameters, clock. Public figures, no token needed.
+    """Ask relays over the network how they are: code, uptime, parameters, clock. Public figures, no token needed.
 
-    Exit code 9 if there is something to look at at any of them; --json has it as codes: clock, parameters-behind,
-    card-behind, schedule-ends, unreachable, refused, integrity, commissioning, on-trial.
+    Exit code 9 if a relay needs attention. With --json the reasons are codes: clock, parameters-behind, card-behind,
+    schedule-ends, unreachable, refused, integrity, commissioning, on-trial, damaged.
     """
     known = Federation(read_card(card_text(federation, "federation")))
     relays = [known.relay_named(str(composed(name))) for name in names] if names else known.relays
@@ -52,9 +52,7 @@ def relay_status(
     show({"schedule_ends": ends} | topology | {"relays": [_as_json(*answer) for answer in answers]}, text, as_json)
     if unwell := [relay.name for relay, _, remarks in answers if _codes(remarks)]:
         what = f"{len(unwell)} of {count(len(answers), 'relay')}" if len(answers) > 1 else "the relay"
-        end_with(
-            RelayUnwell(f"there is something to look at: {what} ({', '.join(unwell)})", "the notes say what to do")
-        )
+        end_with(RelayUnwell(f"attention needed at {what}: {', '.join(unwell)}", "do what the notes above say"))
 
 
 def _codes(remarks: list[Remark]) -> list[str]:
@@ -101,5 +99,5 @@ def _figures(found: RelayStatus) -> list[tuple[str, str]]:
         ("code", f"{found.version}, digest {found.firmware_digest.hex()}"),
         ("running", f"{duration.about(found.uptime_seconds)}, start number {found.boots}"),
         ("parameters", f"newest serial {found.newest_serial}{in_force}"),
-        ("open round", round_ + (", by a clock that is provisional" if found.clock_provisional else "")),
+        ("open round", round_ + (", by a clock that is not confirmed" if found.clock_provisional else "")),
     ]

@@ -16,7 +16,7 @@ import typer
 from .. import files
 from ..clock import local_time
 from ..errors import UsageError
-from ..issuer.files import Unasked, unasked
+from ..issuer.files import MemberFile, member_files
 from ..issuer.issuer import Issuer
 from ..issuer.operator import Operator
 from ..issuer.store import FEDERATION_CARD, PARAMETERS
@@ -61,35 +61,36 @@ def register_relay(relay_app: typer.Typer) -> None:
 def issuer_renew(
     directory: IssuerArgument,
     plan_file: Annotated[
-        Path | None, typer.Option("--plan", help="The file of a new plan: its rules, from the next epoch on.")
+        Path | None,
+        typer.Option("--plan", help="The file of a new plan, whose rules are in force from the next epoch."),
     ] = None,
     members: Annotated[
-        int | None, typer.Option("--members", help="For so many members, with all other rules as they are.")
+        int | None, typer.Option("--members", help="The new number of members; all other rules stay as they are.")
     ] = None,
     new_keys: Annotated[
-        bool, typer.Option("--new-keys", help="Other access and reading keys: those that there are got around.")
+        bool, typer.Option("--new-keys", help="Replace all keys, because the present ones may be known to others.")
     ] = False,
     epochs: Annotated[
-        int | None, typer.Option("--epochs", "--days", help="Length of the key schedule from now on.")
+        int | None, typer.Option("--epochs", "--days", help="Length of the schedule of keys from now on, in epochs.")
     ] = None,
-    day_epsilon: Annotated[str | None, typer.Option(help="Another privacy loss of a member's day, a decimal.")] = None,
-    day_delta: Annotated[str | None, typer.Option(help="Another probability of a larger loss in a day.")] = None,
+    day_epsilon: Annotated[str | None, typer.Option(help="New privacy loss of a member's day, a decimal.")] = None,
+    day_delta: Annotated[str | None, typer.Option(help="New probability of a larger loss in a day.")] = None,
     retention_days: Annotated[
-        int | None, typer.Option("--retention-days", help="How long members keep messages from now on.")
+        int | None, typer.Option("--retention-days", help="For how many days members keep messages from now on.")
     ] = None,
     at_once: AtOnce = False,
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", help="For an office without the service: new directory for a file for every member."
+            "--out", "-o", help="For an office without the service: new directory, for one file for each member."
         ),
     ] = None,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
-    """Sign the next set: a schedule of keys from now on, and whatever you change. The service does it by itself."""
+    """Sign the next parameter set, with a new schedule of keys and your changes. The service renews keys by itself."""
     if plan_file and members is not None:
-        raise UsageError("a plan says for how many members it is", "leave --members out, or --plan")
+        raise UsageError("--plan already sets the number of members", "leave out --members, or --plan")
     made = plan.load(plan_file) if plan_file else None
     if out is not None:
         files.make_directory(out)
@@ -97,15 +98,17 @@ def issuer_renew(
         before = issuer.parameters
         day = _day(issuer, day_epsilon, day_delta)
         if day and plan_file:
-            raise UsageError("a plan says what a member's day is", "leave --day-epsilon and --day-delta out, or --plan")
+            raise UsageError(
+                "--plan already sets a member's day", "leave out --day-epsilon and --day-delta, or leave out --plan"
+            )
         made = issuer.plan_for(members, day) if day or members is not None else made
         issuer.renew(made, epochs, retention_days=retention_days, at_once=at_once, new_keys=new_keys)
         after, summary = issuer.parameters, issuer.summary()
-        written = _write(out, unasked(issuer)) if out else []
+        written = _write(out, member_files(issuer)) if out else []
     text = [
-        f"Parameters have serial {after.serial} now; there are keys until {local_time(schedule.end(after))}.",
+        f"Parameters have serial {after.serial} now; their keys last until {local_time(schedule.end(after))}.",
         *(
-            [f"They are for {after.members} members; whom you invite now can join at once."]
+            [f"They are for {after.members} members; somebody you invite now can join at once."]
             if after.members != before.members
             else []
         ),
@@ -117,11 +120,11 @@ def issuer_renew(
         text.append(f"{count(len(written), 'file')} for members in {out}: each types tessera join FILE -o NEXT.")
         if without:
             text.append(
-                f"Without tokens, as others fetch theirs: {', '.join(without)}. They type: tessera renew -o FILE"
+                f"The files for {', '.join(without)} have no tokens yet. These members type: tessera renew -o FILE"
             )
     else:
         text.append(members_get_it(summary["service"], directory))
-    text.append(f"Relays get it from members, or at once: tessera relay push --issuer {directory}")
+    text.append(f"Relays get the new set from members, or at once: tessera relay push --issuer {directory}")
     show(facts(summary, directory) | {"files": written}, "\n".join(text), as_json)
 
 
@@ -135,7 +138,7 @@ def _day(issuer: Issuer, epsilon: str | None, delta: str | None) -> tuple[Fracti
     )
 
 
-def _write(out: Path, made: Sequence[Unasked]) -> list[dict[str, Any]]:
+def _write(out: Path, made: Sequence[MemberFile]) -> list[dict[str, Any]]:
     for each in made:
         files.write(out / f"{each.member}.txt", each.text.encode())
     return [{"member": each.member, "path": str(out / f"{each.member}.txt"), "tokens": each.offered} for each in made]
@@ -148,7 +151,7 @@ def issuer_restored(
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
-    """Go on after the keystore was restored from a backup: with new keys, after the newest set that anybody has."""
+    """Go on after the keystore was restored from a backup: with new keys, and after the newest set of any relay."""
     with open_issuer(directory, passphrase_file) as issuer:
         go_on_after_a_restore(issuer, directory, sets, offline, as_json)
 
@@ -164,23 +167,23 @@ def go_on_after_a_restore(
     silent = [relay.name for relay, answer in asked if not isinstance(answer, bytes)]
     if asked and not found and not known:
         raise UsageError(
-            "no relay answers, so nobody knows whether there are newer sets than in this backup",
-            f"bring one onto the network, then: tessera issuer restored {directory}; or, if there are none:"
-            f" tessera issuer restored {directory} --offline",
+            "no relay answers, so it is not known whether there are newer sets than in this backup",
+            f"connect a relay to the network, then: tessera issuer restored {directory}; if you are sure that there "
+            f"are no newer sets: tessera issuer restored {directory} --offline",
         )
     restored = issuer.restored([*known, *found])
     summary = issuer.summary()
     since = local_time(restored.made) if restored.made else "the backup"
     text = [
-        f"Parameters have serial {summary['serial']} now. {count(restored.closed_sessions, 'open session')} closed; no "
-        "invitation is open any more.",
+        f"Parameters have serial {summary['serial']} now. {count(restored.closed_sessions, 'open session')} closed; "
+        "all open invitations are void.",
         *generation_text(summary, at_once=False),
-        "Until then nobody is given new access; what members have of the keys in force works on.",
+        "Until then nobody gets new tokens; those that members have still work.",
         *([f"Invite again: {', '.join(restored.void_invitations)}."] if restored.void_invitations else []),
-        f"What was changed after {since} is to be done again: invite who was invited or joined since, take off who "
-        f"left, relays, settings. Look: tessera issuer show {directory}",
-        *([f"Not asked, as they do not answer: {', '.join(silent)}."] if silent else []),
-        f"Relays get it from members, or at once: tessera relay push --issuer {directory}",
+        f"Repeat what you changed after {since}: invitations, members who joined or left, relays, settings. To see "
+        f"what the backup had: tessera issuer show {directory}",
+        *([f"These relays did not answer: {', '.join(silent)}."] if silent else []),
+        f"Relays get the new set from members, or at once: tessera relay push --issuer {directory}",
     ]
     made_of_it = {"closed_sessions": restored.closed_sessions, "silent": silent, "made": restored.made}
     made_of_it |= {"invite_again": restored.void_invitations}
@@ -202,7 +205,7 @@ def relay_push(
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
-    """Bring the newest parameters to relays now, as IT; members' programs do it too, when they meet one without."""
+    """Bring the newest parameters to relays now; members' programs also bring them, whenever a relay lacks them."""
     operator, relays = _operator(issuer_directory, passphrase_file, name)
     _report(asyncio.run(pushing.push(operator, relays)), "has parameters of serial {now}", as_json)
 
@@ -213,7 +216,7 @@ def relay_time(
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
-    """Tell relays the time, signed: for one that has no network clock, or does not rely on it after a long rest."""
+    """Tell relays the time, signed: for relays that reach no time server, or that were off for long."""
     operator, relays = _operator(issuer_directory, passphrase_file, name)
     _report(asyncio.run(pushing.push_time(operator, relays)), "was told the time", as_json)
 
@@ -252,17 +255,17 @@ def relay_remove(
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
-    """List a relay no more, for good. If another one is to take its place: tessera relay replace."""
+    """Take a relay off the list for good. To put another relay in its place: tessera relay replace."""
     with open_issuer(issuer_directory, passphrase_file) as issuer:
         issuer.remove_relay(name, at_once)
         summary = issuer.summary()
         _forget_board(issuer_directory, name)
     text = [
-        f"Relay '{name}' is listed no more. Parameters have serial {summary['serial']} now.",
+        f"Relay '{name}' is off the list. Parameters have serial {summary['serial']} now.",
         *generation_text(summary, at_once),
         members_get_it(summary["service"], issuer_directory),
-        "Mailboxes whose home it was are on the next relay of their order then; nobody has to do anything.",
-        f"Other relays get it from members, or at once: tessera relay push --issuer {issuer_directory}",
+        "Mailboxes that were on it move to the next relay in their order; members need to do nothing.",
+        f"The other relays get the new set from members, or at once: tessera relay push --issuer {issuer_directory}",
     ]
     show({"removed": name} | facts(summary, issuer_directory), "\n".join(text), as_json)
 
@@ -272,7 +275,7 @@ def relay_replace(
     issuer_directory: IssuerDirectory,
     relay_directory: Annotated[
         Path | None,
-        typer.Argument(metavar="RELAYDIR", help="New directory for a relay on a computer; left out for a board."),
+        typer.Argument(metavar="RELAYDIR", help="New directory for a relay on a computer; leave it out for a board."),
     ] = None,
     time_server: Annotated[
         str | None, typer.Option(help="Network clock (SNTP) for a board: host name or address.")
@@ -280,7 +283,7 @@ def relay_replace(
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
-    """Put another relay into the place of one that broke or was stolen. Members, contacts and mailboxes stay."""
+    """Put a new relay in the place of one that broke or was stolen. Members, contacts and mailboxes stay."""
     with open_issuer(issuer_directory, passphrase_file) as issuer:
         if relay_directory is None:
             gone = issuer.vacate_relay(name)
@@ -288,7 +291,7 @@ def relay_replace(
             steps = [
                 f"Now plug the new board in and type: tessera flash --relay '{name}' {address} --issuer "
                 f"{issuer_directory}",
-                "Its words, which the command shows, are others than those of the old one: put up the new ones.",
+                "That command shows the relay's new words: where you put up the old words, replace them.",
             ]
         else:
             issuer.replace_relay(name, relay_directory, time_server)
@@ -296,12 +299,12 @@ def relay_replace(
         summary = issuer.summary()
         _forget_board(issuer_directory, name)
     text = [
-        f"The old relay '{name}' is listed no more, and reads and signs for nobody. Parameters have serial "
+        f"The old relay '{name}' is off the list, so members no longer accept it. Parameters have serial "
         f"{summary['serial']} now.",
         *steps,
-        "Members can write there once it is on and their programs have its key.",
+        "Members can write there once it runs and their programs have its key.",
         members_get_it(summary["service"], issuer_directory),
-        "What the old one had stored and somebody had not read yet, its sender's program sends again.",
+        "Messages on the old relay that were not read yet are sent again by their senders' programs.",
         f"The other relays get the new parameters from members, or at once: tessera relay push --issuer "
         f"{issuer_directory}",
     ]
@@ -322,22 +325,22 @@ def generation_text(summary: dict[str, Any], at_once: bool) -> list[str]:
     begins = local_time(summary["generation_begins"])
     if at_once:
         return [
-            f"All keys are new from {begins} on. Whoever's program does not reach the issuer before has to do so then, "
-            "and until it has cannot read or post."
+            f"All keys are new from {begins} on. A member whose program has not reached the issuer before then cannot "
+            "read or post until it has."
         ]
-    return [f"All keys are new from {begins} on; members' programs fetch theirs by themselves before."]
+    return [f"All keys are new from {begins} on; members' programs fetch theirs by themselves before then."]
 
 
 def members_get_it(service: object, directory: Path) -> str:
     """How members' programs come to what a new set says, and what holds until then; `service`: whether there is one."""
     if service:
         return (
-            "Members' programs get it from the issuer's service by themselves; those that run before the next epoch "
-            "begins, once a relay has it. At once: tessera renew."
+            "Members' programs fetch it from the issuer's service by themselves; those that run fetch it before the "
+            "next epoch begins, once a relay has it. At once: tessera renew."
         )
     return (
-        f"Members need a file each: tessera issuer renew {directory} --out NEWDIR. Until somebody has theirs, their "
-        "program goes by the relays and copies of before."
+        f"Each member needs a new file: tessera issuer renew {directory} --out NEWDIR. Until a member has it, their "
+        "program uses the relays and copies as they were."
     )
 
 

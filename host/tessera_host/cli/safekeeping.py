@@ -27,14 +27,14 @@ def register(issuer_app: typer.Typer) -> None:
 
 def issuer_backup(
     directory: IssuerArgument,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file, best on another computer or stick.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file, best on another computer or a USB stick.")],
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
     """Write the issuer into one encrypted file: keys, relays, roster, sets. The service may run meanwhile.
 
-    It opens with the passphrase that the issuer has now. Make one after every change of relays or members, and keep it
-    where the issuer's computer is not.
+    It opens with the passphrase that the issuer has now. Make a backup after every change of relays or members, and
+    keep it away from the issuer's computer.
     """
     with open_issuer(directory, passphrase_file) as issuer:
         issuer.back_up(file)
@@ -55,10 +55,10 @@ def issuer_restore(
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
-    """Make the issuer anew from a backup, with new keys. Make sure that the old one is not used any more.
+    """Make the issuer anew from a backup, with new keys. Make sure that the old issuer is never used again.
 
-    Nobody knows what the lost one said after the backup: so nothing is issued under the keys in force, no invitation is
-    good any more, and all keys are others within an epoch and a half.
+    What the lost issuer did after the backup is not known. So no tokens are issued under the present keys, open
+    invitations are void, and all keys are replaced within an epoch and a half (36 hours by default).
     """
     phrase = passphrase.obtain(passphrase_file, confirm=False)
     backup.restore(file, phrase, directory)

@@ -1,7 +1,7 @@
 """`tessera serve`: a relay on this computer, until it is stopped.
 
-Owns what is typed and shown, and the signals that end it. The gateway itself is relay.gateway's, the whole organisation
-of a trial issuer.organisation's, what may be watched relay.metrics's.
+Owns what is typed and shown, and the signals that end it. The relay itself is relay.server_relay's, the whole
+organisation of a trial issuer.organisation's, what may be watched relay.metrics's.
 """
 
 import asyncio
@@ -29,10 +29,10 @@ from ..planning import choosing, plan
 from ..protocol import addresses
 from ..protocol.addresses import Address
 from ..protocol.listening import CannotListen, Place, at
-from ..relay import gateway, punctual, sqlite_device, storage
-from ..relay.gateway import Gateway
+from ..relay import punctual, server_relay, sqlite_device, storage
 from ..relay.log import Log
 from ..relay.machine import SESSIONS
+from ..relay.server_relay import ServerRelay
 from ..relay.storage import Storage
 from ..systemd import Unit
 from .listening import (
@@ -73,9 +73,9 @@ def serve(
         typer.Option(
             "--storage",
             metavar="DIR|sqlite:///PATH",
-            help="Of a relay alone: the directory that `tessera relay new` made; for a trial, also a new one. "
-            "sqlite:///DIR/NAME.db is the same with a name for the database. Of a gateway: who keeps the log, "
-            "nats://HOST,HOST,HOST/NAME, if not as it was told.",
+            help="For a single relay: the directory that `tessera relay new` made; for a trial, also a new one. "
+            "sqlite:///DIR/NAME.db is the same with a name for the database. For a gateway: the engine of the log, "
+            "nats://HOST,HOST,HOST/NAME, instead of the one in its directory.",
         ),
     ] = None,
     port: ListenPort = None,
@@ -84,23 +84,27 @@ def serve(
     certificate: Certificate = None,
     certificate_key: CertificateKey = None,
     cover_traffic_epsilon: Annotated[
-        str | None, typer.Option(help="ε of one delivery, for a new trial with a table for deliveries (tessera plan).")
+        str | None, typer.Option(help="For a new trial with cover for one delivery: its ε (see tessera plan).")
     ] = None,
-    cover_traffic_delta: Annotated[str | None, typer.Option(help="δ of one delivery, likewise.")] = None,
+    cover_traffic_delta: Annotated[
+        str | None, typer.Option(help="For a new trial with cover for one delivery: its δ.")
+    ] = None,
     members: Annotated[
         int | None,
-        typer.Option(min=plan.MEMBERS_FLOOR, help=f"Members of a new trial, {MEMBERS}; the planner chooses all else."),
+        typer.Option(
+            min=plan.MEMBERS_FLOOR, help=f"Members of a new trial, for example {MEMBERS}; the planner chooses the rest."
+        ),
     ] = None,
-    round_seconds: Annotated[int | None, typer.Option(help="Seconds a round of a new trial.")] = None,
-    epoch_rounds: Annotated[int | None, typer.Option(help="Rounds an epoch of a new trial.")] = None,
+    round_seconds: Annotated[int | None, typer.Option(help="Length of a round of a new trial, in seconds.")] = None,
+    epoch_rounds: Annotated[int | None, typer.Option(help="Rounds in an epoch of a new trial.")] = None,
     sessions: Annotated[
-        int, typer.Option(min=1, help="Members at once; one more is told that the relay is busy.")
+        int, typer.Option(min=1, help="Members that may be connected at once; any more are told that it is busy.")
     ] = SESSIONS,
     metrics: Annotated[
         str | None,
         typer.Option(
             metavar="HOST:PORT",
-            help="Show figures for Prometheus there at /metrics, and at /healthz whether it is well.",
+            help="Serve figures for Prometheus there at /metrics, and the relay's health at /healthz.",
         ),
     ] = None,
     metrics_load: Annotated[
@@ -110,7 +114,7 @@ def serve(
         ),
     ] = False,
     log: Annotated[
-        LogForm, typer.Option(help="json: a line for each event to standard error, without addresses.")
+        LogForm, typer.Option(help="json: one line for each event on standard error, without addresses.")
     ] = LogForm.TEXT,
     by_websocket: Annotated[bool, typer.Option("--by-websocket", hidden=True)] = False,
     install: Install = False,
@@ -119,9 +123,9 @@ def serve(
 ) -> None:
     """Run a relay on this computer until it is stopped.
 
-    Its directory comes from the issuer's machine (`tessera relay new`); here no key and no passphrase is made. Where
-    none is, --members makes a whole organisation: a trial, on one computer, with the cover that `tessera plan` chooses.
-    --cover-traffic-epsilon and --cover-traffic-delta do, too, with cover for one delivery of that ε and δ.
+    Its directory comes from the issuer's machine (`tessera relay new`); no key and no passphrase is made here. In a new
+    directory --members makes a whole organisation, a trial on one computer, with the cover that `tessera plan` chooses;
+    --cover-traffic-epsilon and --cover-traffic-delta make one with cover for one delivery.
     """
     keep_out_of_dumps()
     if by_websocket and websocket is None:
@@ -132,14 +136,18 @@ def serve(
         from .serve_gateway import serve_gateway  # a relay alone needs nothing of it
 
         if members is not None or cover_traffic_epsilon is not None or cover_traffic_delta is not None:
-            raise UsageError("a gateway's rules are those of its relay", "leave --members and --cover-traffic-* out")
+            raise UsageError(
+                "--members and --cover-traffic-* are for new trials, not for a gateway of a fleet", "leave them out"
+            )
         serve_gateway(
             directory, storage_, options, watching, sessions, check_choice(install, print_unit), install, as_json
         )
         return
     place = storage.read(_required(storage_))
     if (place.directory / FLEET).exists():
-        raise UsageError(f"{place.directory} is a gateway of a fleet", f"serve it so: tessera serve {place.directory}")
+        raise UsageError(
+            f"{place.directory} is a gateway of a fleet", f"start it with: tessera serve {place.directory}"
+        )
     if check_choice(install, print_unit):
         unit(lambda: _unit(place, options, watching, sessions), install, as_json)
         return
@@ -156,24 +164,24 @@ def serve(
             board="GATEWAY",
         )
         if cover_traffic_epsilon is not None or cover_traffic_delta is not None:
-            epsilon = plan.decimal_option("epsilon", cover_traffic_epsilon or gateway.DEFAULT_EPSILON)
-            delta = plan.decimal_option("delta", cover_traffic_delta or gateway.DEFAULT_DELTA)
+            epsilon = plan.decimal_option("epsilon", cover_traffic_epsilon or server_relay.DEFAULT_EPSILON)
+            delta = plan.decimal_option("delta", cover_traffic_delta or server_relay.DEFAULT_DELTA)
             wish = replace(wish, cover=kinds_of_cover.DELIVERY, epsilon=epsilon, delta=delta)
         return choosing.plan_for(wish, ("members", "round_seconds", "epoch_rounds"))
 
-    def open_gateway(directory: Path) -> Gateway:
-        gateway.check_cover(directory, cover_traffic_epsilon, cover_traffic_delta)
-        gateway.check_rules(directory, members=members, round_seconds=round_seconds, epoch_rounds=epoch_rounds)
-        return Gateway(directory, place.named, sessions)
+    def open_relay(directory: Path) -> ServerRelay:
+        server_relay.check_cover(directory, cover_traffic_epsilon, cover_traffic_delta)
+        server_relay.check_rules(directory, members=members, round_seconds=round_seconds, epoch_rounds=epoch_rounds)
+        return ServerRelay(directory, place.named, sessions)
 
     log_ = Log(log is LogForm.JSON)
     with failures_logged(log_):
-        if gateway.is_relay(place.directory):
-            opened = open_gateway(place.directory)
+        if server_relay.is_relay(place.directory):
+            opened = open_relay(place.directory)
         else:
             where = _trial_address(port, websocket, by_websocket)
             with organisation.opened(place.directory, planned, "Organisation", *where) as made:
-                opened = open_gateway(place.directory / organisation.RELAY)
+                opened = open_relay(place.directory / organisation.RELAY)
                 if log_.as_json:
                     log_.event("trial", level="warning", made=made)
                 else:
@@ -186,7 +194,7 @@ def serve(
             warn_if_nobody_else_comes(places, opened.told)
             punctual.run(_until_stopped(opened, places, watching, log_, as_json))
         except Error as fault:
-            raise TesseraError(f"the relay stopped: {fault}", "its records are kept; look at the storage") from None
+            raise TesseraError(f"the relay stopped: {fault}", "its records are kept; check its storage") from None
         finally:
             opened.close()
         log_.event("stopped")
@@ -196,13 +204,13 @@ def _required(storage_: str | None) -> str:
     """Raises UsageError."""
     if storage_ is None:
         raise UsageError(
-            "what is to be served has to be said",
-            "a relay alone: --storage DIR; a gateway of a fleet: tessera serve DIR",
+            "the command does not say what to serve",
+            "a single relay: tessera serve --storage DIR; a gateway of a fleet: tessera serve DIR",
         )
     if storage_.startswith("nats:"):
         raise UsageError(
-            f"{storage_} is a fleet's log, and a gateway has a directory, too",
-            "tessera serve DIR, which tessera fleet init or join made",
+            f"{storage_} is a fleet's log; a gateway also needs its directory",
+            f"tessera serve DIR --storage {storage_}, with the directory that tessera fleet init or join made",
         )
     return storage_
 
@@ -210,8 +218,8 @@ def _required(storage_: str | None) -> str:
 def _no_relay(place: Storage) -> UsageError:
     return UsageError(
         f"there is no relay in {place.directory}",
-        f"on the issuer's machine: tessera relay new NAME --issuer DIR --host HOST NEWDIR, and bring NEWDIR here; a "
-        f"trial with issuer and relay in one place: --members {MEMBERS}",
+        "on the issuer's machine: tessera relay new NAME --issuer DIR --host HOST NEWDIR, then copy NEWDIR here; for "
+        f"a trial with issuer and relay in one directory: --members {MEMBERS}",
     )
 
 
@@ -224,16 +232,16 @@ def _trial_address(port: int | None, websocket: str | None, by_websocket: bool) 
 
 def _not_by_websocket(place: Storage, told: Address) -> UsageError:
     return UsageError(
-        f"members were told {told}, and come there by TCP",
-        f"serve it there: tessera serve --storage {place}; for WebSockets besides: --websocket PORT",
+        f"members were told {told}, to which they connect with TCP",
+        f"serve TCP there: tessera serve --storage {place}; to add WebSockets: --websocket PORT",
     )
 
 
 def _about_the_trial(place: Storage, made: bool) -> str:
     return (
         f"{'Made a trial' if made else 'This is a trial'}: the issuer, its passphrase and the relay lie together in "
-        f"{place.directory}, and who reads that is IT.\nFor an office: tessera issuer init and tessera relay new on "
-        "IT's machine; here tessera serve --storage with the directory that relay new made."
+        f"{place.directory}, so anybody who reads that directory can act as IT.\nFor an office: tessera issuer init "
+        "and tessera relay new on IT's machine; here tessera serve --storage with the directory that relay new made."
     )
 
 
@@ -241,13 +249,11 @@ def _unit(place: Storage, options: Listening, watching: Watching, sessions: int)
     """Raises UsageError, InvalidInput."""
     directory = place.directory
     if (directory / organisation.RELAY / CONFIGURATION).exists():
-        raise UsageError(
-            f"{directory} is a trial: its issuer and passphrase would lie beside the relay", _no_relay(place).hint
-        )
-    if not gateway.is_relay(directory):
+        raise UsageError(f"{directory} is a trial, with issuer and passphrase beside the relay", _no_relay(place).hint)
+    if not server_relay.is_relay(directory):
         raise _no_relay(place)
-    gateway.read_parameters(directory)
-    told = gateway.told(gateway.read_configuration(directory))
+    server_relay.read_parameters(directory)
+    told = server_relay.told(server_relay.read_configuration(directory))
     words = ["serve", "--storage", str(place.absolute()), *options.words(), *watching.words()]
     if sessions != SESSIONS:
         words += ["--sessions", str(sessions)]
@@ -255,7 +261,7 @@ def _unit(place: Storage, options: Listening, watching: Watching, sessions: int)
     return systemd.server_unit(directory, words, f"Tessera relay ({directory.name})", ports, options.credentials())
 
 
-async def _until_stopped(opened: Gateway, places: list[Place], watching: Watching, log: Log, as_json: bool) -> None:
+async def _until_stopped(opened: ServerRelay, places: list[Place], watching: Watching, log: Log, as_json: bool) -> None:
     """Serve until SIGINT or SIGTERM. Raises Unreachable if it cannot begin, TesseraError if it cannot go on."""
 
     def ready() -> None:
@@ -279,7 +285,7 @@ async def _until_stopped(opened: Gateway, places: list[Place], watching: Watchin
         opened.start()
         if not opened.relay.clock.known:
             early = "this computer's clock is too early for this relay"
-            warn(log, "clock", early, "set it: the relay looks at it every minute")
+            warn(log, "clock", early, "set this computer's clock; the relay checks it every minute")
 
     opened.server = server = Server(opened.relay)
     async with contextlib.AsyncExitStack() as beside:

@@ -30,7 +30,7 @@ from ..fleet.log import LogUnavailable
 from ..fleet.operated import Door, Looking, Operated
 from ..fleet.storage import FleetFile
 from ..protocol.listening import CannotListen, Place, at
-from ..relay import gateway, punctual, sqlite_device
+from ..relay import punctual, server_relay, sqlite_device
 from ..relay.log import Log
 from ..relay.machine import SESSIONS
 from ..systemd import Unit
@@ -54,9 +54,9 @@ def serve_gateway(
     """url: who keeps the log, if not as fleet.json says. Raises TesseraError."""
     if not storage.is_gateway(directory):
         raise UsageError(
-            f"{directory} is no gateway of a fleet",
-            f"a relay alone: tessera serve --storage {directory}; the first gateway: tessera fleet init; another: "
-            "tessera fleet join",
+            f"{directory} is not a gateway of a fleet",
+            f"a single relay: tessera serve --storage {directory}; a fleet's first gateway: tessera fleet init; "
+            "another gateway: tessera fleet join",
         )
     if about_unit:
         unit(lambda: _unit(directory, url, options, watching, sessions), install, as_json)
@@ -74,7 +74,7 @@ def serve_gateway(
             warn_if_nobody_else_comes(places, opened.told)
             punctual.run(_Serving(directory, file, opened, places, watching, log, as_json).until_stopped())
         except Error as fault:
-            raise TesseraError(f"the gateway stopped: {fault}", "its records are kept; look at the storage") from None
+            raise TesseraError(f"the gateway stopped: {fault}", "its records are kept; check its storage") from None
         finally:
             opened.close()
         log.event("stopped")
@@ -82,7 +82,7 @@ def serve_gateway(
 
 def _unit(directory: Path, url: str | None, options: Listening, watching: Watching, sessions: int) -> Unit:
     """Raises UsageError, InvalidInput."""
-    told = gateway.told(gateway.read_configuration(directory))
+    told = server_relay.told(server_relay.read_configuration(directory))
     words = ["serve", str(directory.absolute()), *options.words(), *watching.words()]
     words += [] if url is None else ["--storage", url]
     words += [] if sessions == SESSIONS else ["--sessions", str(sessions)]

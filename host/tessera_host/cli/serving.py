@@ -14,10 +14,10 @@ import typer
 from .. import duration
 from ..errors import TesseraError, UsageError
 from ..protocol import addresses
-from ..relay import gateway
-from ..relay.gateway import Gateway
+from ..relay import server_relay
 from ..relay.health import Health
 from ..relay.log import Log
+from ..relay.server_relay import ServerRelay
 from .output import say_wrong
 
 
@@ -38,7 +38,7 @@ class Watching:
 
     def __post_init__(self) -> None:
         if self.load and self.at is None:
-            raise UsageError("--metrics-load says what --metrics shows", "give --metrics 127.0.0.1:9100, too")
+            raise UsageError("--metrics-load needs --metrics", "also give, for example: --metrics 127.0.0.1:9100")
 
     @property
     def at(self) -> tuple[str, int] | None:
@@ -62,7 +62,7 @@ def failures_logged(log: Log) -> Iterator[None]:
         raise typer.Exit(error.exit_code) from None
 
 
-def looked_at(opened: Gateway, log: Log) -> Callable[[], int]:
+def looked_at(opened: ServerRelay, log: Log) -> Callable[[], int]:
     """This computer's time for the relay's clock, which warns once when the two do not agree any more."""
     health = Health(opened)
     warned = False
@@ -72,10 +72,10 @@ def looked_at(opened: Gateway, log: Log) -> Callable[[], int]:
         off = health.clock_far_off
         if off is not None and not warned:
             which = f"{duration.about(abs(off))} {'ahead of' if off > 0 else 'behind'} the relay's"
-            hint = "members refuse a relay whose clock is wrong: set this computer's, then start the relay again"
+            hint = "members refuse a relay whose clock is wrong: set this computer's clock, then start the relay again"
             warn(log, "clock", f"this computer's clock is {which}", hint)
         warned = off is not None
-        return gateway.unix_ms()
+        return server_relay.unix_ms()
 
     return look
 

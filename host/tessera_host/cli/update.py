@@ -30,12 +30,12 @@ def relay_update(
     release_file: Annotated[Path, typer.Option("--release", help="bundle.release or slot.release, from IT.")],
     issuer: IssuerDirectory,
     artifact_file: Annotated[
-        Path | None, typer.Option("--artifact", help="bundle.bin or slot.bin; by default beside the release.")
+        Path | None, typer.Option("--artifact", help="bundle.bin or slot.bin. Default: beside the release.")
     ] = None,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
-    """Bring new code to a relay in service. It tries it after a seal, and keeps it if it serves a round."""
+    """Bring new code to a relay in service. The relay tries it when a round ends, and keeps it if it serves one."""
     release = releases.load(release_file)
     artifact = releases.read_artifact(artifact_file or releases.artifact_of(release_file, release))
     with open_issuer(issuer, passphrase_file) as it:
@@ -57,7 +57,7 @@ def relay_update(
         )
     version = version_text(release.version)
     text = [
-        f"{name} has version {version} and tries it in about {wait} s. If it does not serve a round with it, it goes",
-        "back by itself. Parameters and records stay as they are.",
+        f"{name} has received version {version} and tries it in about {wait} s. If it serves no round with it, it",
+        "returns to the old version by itself. Parameters and records stay as they are.",
     ]
     show({"relay": name, "version": version, "bytes": len(artifact), "tried_in_s": wait}, "\n".join(text), as_json)

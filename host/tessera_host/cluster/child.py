@@ -34,7 +34,9 @@ class Child:
                 start_new_session=True,  # Ctrl-C is for the supervisor, which then stops the others in order
             )
         except OSError as error:
-            raise TesseraError(f"{command[0]} cannot be started: {error.strerror}", "look at its rights") from None
+            raise TesseraError(
+                f"{command[0]} cannot be started: {error.strerror}", "check that it exists and that you may run it"
+            ) from None
         return cls(process)
 
     async def lines(self) -> AsyncIterator[str]:
@@ -53,7 +55,7 @@ class Child:
         status = await self._process.wait()
         if status < 0:
             return f"killed ({signal.Signals(-status).name})"
-        return IN_ORDER if status == 0 else f"ended with {status}"
+        return IN_ORDER if status == 0 else f"ended with exit code {status}"
 
     def end(self) -> None:
         with contextlib.suppress(ProcessLookupError):

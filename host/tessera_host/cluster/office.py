@@ -48,7 +48,8 @@ class Runtime(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Shape:
-    """What stays as it was made: nodes listen at so many ports from `port` on, the issuer's service at the next."""
+    """What never changes of a cluster: its number of nodes, which listen at ports from `port` on, with the issuer's
+    service at the next one, and what the relays run on."""
 
     nodes: int
     runtime: Runtime
@@ -66,8 +67,8 @@ class Shape:
 
 @contextmanager
 def opened(directory: Path, shape: Shape, planning: Callable[[], Plan]) -> Iterator[tuple["Office", bool]]:
-    """The cluster in a directory, made of this shape by a plan if there is none; whether it was made. Nobody else opens
-    it until the block ends. Raises UsageError, Unreachable, InvalidInput."""
+    """Open the cluster in a directory, or make it with this shape and plan: (the cluster, whether it was made). No
+    other program can open it until the block ends. Raises UsageError, Unreachable, InvalidInput."""
 
     def make(planned: Plan, passphrase: str) -> None:
         _make(directory, shape, planned, passphrase)
@@ -89,7 +90,7 @@ def _make(directory: Path, shape: Shape, planned: Plan, passphrase: str) -> None
 
 
 def read_shape(directory: Path) -> Shape | None:
-    """None if there is no cluster. Raises InvalidInput."""
+    """The shape of the cluster in a directory, None if there is none. Raises InvalidInput."""
     path = directory / CONFIGURATION
     if not path.exists():
         return None
@@ -102,7 +103,8 @@ def read_shape(directory: Path) -> Shape | None:
         version, good = None, False
     if version != VERSION or not good:
         raise InvalidInput(
-            f"{path} is damaged, or of another version of tessera", "name another directory: a start makes a new one"
+            f"{path} is damaged, or was made by another version of tessera",
+            "name another directory, in which a new cluster is made",
         )
     return shape
 

@@ -19,7 +19,7 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
 STEADY_SECONDS = 60.0  # in service: the next pause is the first again
 LOOK_SECONDS = 2.0
 STOP_SECONDS = 10.0  # in order, before it is killed
-IN_ORDER = "ended in order"
+IN_ORDER = "stopped cleanly"
 
 
 class State(enum.StrEnum):
@@ -116,7 +116,7 @@ class Supervisor:
             if served and self._now() - began >= STEADY_SECONDS:
                 pause = FIRST_PAUSE_SECONDS
             if served and _is_empty(node):
-                self._tell(node, State.EMPTY, f"its directory is gone: another takes its place in {pause:.0f} s")
+                self._tell(node, State.EMPTY, f"its directory is gone: a new relay takes its place in {pause:.0f} s")
             else:
                 self._tell(node, State.WAITING, f"{node.note}; starts again in {pause:.0f} s")
             await asyncio.sleep(pause)
@@ -127,7 +127,7 @@ class Supervisor:
         """From start to end; whether it served. Its note says how it ended."""
         filled = node.is_empty()
         if filled:
-            self._tell(node, State.EMPTY, "another relay, which has nothing, takes its place")
+            self._tell(node, State.EMPTY, "a new, empty relay takes its place")
             await node.fill()
         self._tell(node, State.STARTING, "")
         process = await node.start()
@@ -145,7 +145,7 @@ class Supervisor:
         return served
 
     async def _begun(self, node: Node, filled: bool) -> None:
-        self._tell(node, State.SERVING, "put in service in the place of the one that is gone" if filled else "")
+        self._tell(node, State.SERVING, "a new relay, in the place of the one that is gone" if filled else "")
         self._first[node].set()
         try:
             await node.greet()

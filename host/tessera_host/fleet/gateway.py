@@ -16,8 +16,8 @@ from tessera import curve
 from tessera.server import Timing
 
 from ..errors import IntegrityError, TesseraError
-from ..relay.gateway import Gateway, read_configuration
 from ..relay.machine import SESSIONS, ServerMachine
+from ..relay.server_relay import ServerRelay, read_configuration
 from . import questions, storage
 from .duties import SILENT_MS, Duties
 from .entry import Clear, Contents, entry_id, seal
@@ -65,7 +65,7 @@ class FleetMachine(ServerMachine):
     timing = Timing(ack_ms=ANSWER_MS, tick_ms=8)
 
 
-class FleetGateway(Gateway):
+class FleetGateway(ServerRelay):
     """A gateway's directory that is this program's. start() brings the relay up; running() ties it to the log.
 
     waiting: frames on their way. lag_ms: since when the oldest entry of this gateway is on its way.
@@ -75,7 +75,7 @@ class FleetGateway(Gateway):
     machine_class = FleetMachine
 
     def __init__(self, directory: Path, database: Path | None = None, sessions: int = SESSIONS) -> None:
-        """As Gateway; and IntegrityError."""
+        """As ServerRelay; and IntegrityError."""
         self.file = FleetFile.read(directory)
         super().__init__(directory, database, sessions)
         static_secret = bytes.fromhex(read_configuration(directory)["static_secret"])

@@ -14,7 +14,7 @@ from .operated import LATE_SECONDS, Looking, Operated
 
 
 class FleetFigures(Collector):
-    """For the registry of relay.metrics.Figures."""
+    """For the registry of relay.metrics.RelayMetrics."""
 
     def __init__(self, gateway: Operated, looking: Looking) -> None:
         self._gateway = gateway

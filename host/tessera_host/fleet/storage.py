@@ -16,7 +16,7 @@ from tessera.page import PageCipher
 
 from .. import files
 from ..errors import IntegrityError, InvalidInput, UsageError
-from ..relay.gateway import Gateway, read_configuration
+from ..relay.server_relay import ServerRelay, read_configuration
 from ..relay.sqlite_device import Database
 from . import questions
 from .entry import VERSION, Random
@@ -99,7 +99,7 @@ def found(directory: Path, file: FleetFile, database: Path | None = None) -> Non
     clock. Raises InvalidInput, UsageError, Unreachable."""
     if is_gateway(directory):
         raise UsageError(f"{directory} is a gateway's already", "tessera serve runs it")
-    opened = Gateway(directory, database)
+    opened = ServerRelay(directory, database)
     try:
         opened.start()
         relay: Any = opened.relay
@@ -161,7 +161,7 @@ async def join(directory: Path, file: FleetFile, transport: Transport, code: Cod
     if is_gateway(directory):
         raise UsageError(f"{directory} is a gateway's already", "tessera serve runs it")
     static_secret = bytes.fromhex(read_configuration(directory)["static_secret"])
-    opened = Gateway(directory, database)
+    opened = ServerRelay(directory, database)
     try:
         opened.start()
         relay: Any = opened.relay

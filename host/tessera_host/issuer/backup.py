@@ -29,8 +29,8 @@ _FILES = "files"  # the table of those beside the keystore, by name
 
 
 def write(keystore: KeystoreDatabase, directory: Path, path: Path, now: int) -> None:
-    """A new file, mode 0600, with all that is worth keeping of the issuer in the directory, whose keystore is held.
-    Raises KeystoreError."""
+    """Write a new file, mode 0600, with all that is worth keeping of the issuer in `directory`, whose keystore is
+    held. now: unix seconds. Raises KeystoreError."""
 
     def change(copy: KeystoreDatabase) -> None:
         copy.data["made"] = now
@@ -47,8 +47,8 @@ def _beside(directory: Path) -> Iterator[Path]:
 
 
 def restore(path: Path, secret: Secret, directory: Path) -> None:
-    """Make an issuer's keystore of a backup: it says nothing before it was told what was said since. Raises
-    KeystoreError, WrongPassphrase; UsageError for a directory with another federation's files."""
+    """Make an issuer's directory from a backup. The issuer signs and issues nothing before `Issuer.restored`. Raises
+    KeystoreError, WrongPassphrase; UsageError for a directory that has an issuer, or another federation's files."""
     with KeystoreDatabase.read_apart(path, secret, KIND) as backup:
         check_version(backup, path)
         _check_place(backup, directory)
@@ -70,14 +70,14 @@ def _check_place(backup: KeystoreDatabase, directory: Path) -> None:
     """What the same issuer published in the directory stays, and is gone on after."""
     if (directory / KEYSTORE).exists():
         raise UsageError(
-            f"there is an issuer in {directory}",
-            "name a new directory; or, if this one's is no use any more, move all its files issuer.keystore* away",
+            f"{directory} already has an issuer",
+            "name a new directory; or, if you no longer need that issuer, first move its files issuer.keystore* away",
         )
     try:
         found = Head((directory / PARAMETERS).read_bytes())
     except FileNotFoundError:
         return
     except (OSError, InvalidObject):
-        raise UsageError(f"{directory / PARAMETERS} is none of this issuer's files", "name a new directory") from None
+        raise UsageError(f"{directory / PARAMETERS} is not a parameter set", "name a new directory") from None
     if found.federation_id != Sets(backup.data).newest.parameters.federation_id:
-        raise UsageError(f"{directory} has another federation's files in it", "name a new directory")
+        raise UsageError(f"{directory} has files of another federation", "name a new directory")

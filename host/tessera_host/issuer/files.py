@@ -1,8 +1,8 @@
 """Files of cards, for offices whose issuer is on no network, or members who cannot reach it: IT's side.
 
-Owns what becomes of each card of a member's file, the reply, and the files that IT makes unasked with a new set. Leaves
-to others: the form of the files (card_files.py), the member's side (host/tessera_host/member/joining_files.py), every
-rule (issuer.py).
+Owns what becomes of each card of a member's file, the reply, and the files that IT makes for all members after a new
+set. Leaves to others: the form of the files (card_files.py), the member's side
+(host/tessera_host/member/joining_files.py), every rule (issuer.py).
 
 Every file for a member has all that IT says: the federation card, the sets that relays may go by besides, and the
 reading keys sealed to that member.
@@ -17,7 +17,8 @@ from .issuer import Issuer
 
 @dataclass
 class Answered:
-    """What a file came to: who joined, the cards for the member, whose file it is, and what was refused."""
+    """The outcome of a member's file: names of those who joined, cards for the member, keys (32 bytes) of the members
+    whose cards were answered, and the refusals."""
 
     joined: list[str] = field(default_factory=list)
     cards: list[str] = field(default_factory=list)
@@ -32,8 +33,8 @@ class Answered:
 
 
 @dataclass(frozen=True)
-class Unasked:
-    """The file for one member after a new set: its text, and whether there are tokens in it to be had."""
+class MemberFile:
+    """The file for one member after a new set: its text, and whether it offers tokens."""
 
     member: str
     text: str
@@ -45,7 +46,7 @@ def answer(issuer: Issuer, text: str) -> Answered:
     without cards."""
     found, _ = card_files.read(text)
     if not found:
-        raise InvalidInput("there are no cards in this file", "look for the one that the member made")
+        raise InvalidInput("there are no cards in this file", "ask the member for the file that tessera wrote")
     made = Answered()
     for card in found:
         try:
@@ -63,19 +64,22 @@ def _answer_card(issuer: Issuer, text: str, made: Answered) -> None:
         made.joined.append(issuer.join(text))
         made.members.append(card.fields["key"])
     elif card.kind == "member":
-        raise InvalidInput("this is a member card without an invitation", "look at it first: tessera issuer admit")
+        raise InvalidInput(
+            "this is a member card without an invitation", "check whose card it is, then: tessera issuer admit"
+        )
     elif card.kind in ("tokens-request", "tokens-challenge"):
         made.cards.append(issuer.issue(text))
         made.members.append(card.fields["member"])
     else:
         raise InvalidInput(
-            f"this file is not for IT: it has a card of kind '{card.kind}'", "the member takes it with: tessera join"
+            f"this file is not for IT: it has a card of kind '{card.kind}'",
+            "give it to the member, who types: tessera join FILE",
         )
 
 
-def unasked(issuer: Issuer) -> list[Unasked]:
-    """A file for every member, with the newest card and tokens for `ahead` epochs, as far as sessions may be open: four
-    under a key (PROTOCOL §6). Who has none in the file asks for them."""
+def member_files(issuer: Issuer) -> list[MemberFile]:
+    """A file for every member, with the newest card and tokens for `ahead` epochs. Four sessions may be open under a
+    key (PROTOCOL §6), so not every file has tokens; a member whose file has none asks for them."""
     made = []
     everybody = [issuer.federation_card, issuer.sets_card]
     for member in issuer.roster:
@@ -85,8 +89,8 @@ def unasked(issuer: Issuer) -> list[Unasked]:
             remarks = []
         except NotPermitted:
             offer = []
-            remarks = ["Others are given tokens at this time. Yours: tessera renew -o FILE"]
-        made.append(Unasked(member["name"], _file(issuer, [*said, *offer], remarks), bool(offer)))
+            remarks = ["There are no tokens in this file yet. To ask for yours: tessera renew -o FILE"]
+        made.append(MemberFile(member["name"], _file(issuer, [*said, *offer], remarks), bool(offer)))
     return made
 
 

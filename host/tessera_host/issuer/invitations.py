@@ -55,24 +55,25 @@ class Invitations:
         self._invited.delete(entry["name"].encode())
 
     def open(self, now: int) -> int:
-        """How many there are that somebody can still join with."""
+        """The number of invitations that somebody can still join with. now: unix seconds."""
         return self._invited.count_from(now)
 
     def homes(self) -> list[str]:
-        """Of those who were invited lately, the last first."""
+        """The home relays named in the newest invitations (100 at most), the newest first."""
         return [str(entry["home"]) for entry in self._table.latest(LATELY)]
 
     def listed(self, now: int) -> list[dict[str, Any]]:
-        """For people: name, home relay, the second it ends, and `open`, `used` or `expired`."""
+        """`{name, home, until, state}` of each, the oldest first: home is a relay's name, until unix seconds, state
+        `open`, `used` or `expired`."""
         return [
             {name: entry[name] for name in ("name", "home", "until")} | {"state": _state(entry, now)}
             for entry in self._entries
         ]
 
     def add(self, name: str, home: str, days: int, now: int) -> tuple[bytes, int]:
-        """A new invitation: (its secret, the second it ends). Raises UsageError."""
+        """Make an invitation for `days` days: (its secret, the unix second in which it ends). Raises UsageError."""
         if not 1 <= days <= DAYS_MAX:
-            raise UsageError(f"{days} days are not in 1 to {DAYS_MAX}", "use --days 7 or the like")
+            raise UsageError(f"an invitation is valid for 1 to {DAYS_MAX} days, not {days}", "for example: --days 7")
         before = self._unused(name)
         if before is not None and before["until"] >= now:
             raise UsageError(
@@ -96,24 +97,24 @@ class Invitations:
         return found
 
     def revoke(self, name: str) -> None:
-        """Nobody joins with it any more. Raises NotPermitted if there is none that could be used."""
+        """Delete the invitation, so nobody can join with it. Raises NotPermitted if no open one has this name."""
         gone = self._unused(name)
         if gone is None:
             raise NotPermitted(
                 f"there is no open invitation for '{name}'",
-                "tessera issuer invitations lists them; for who has joined: tessera issuer remove",
+                "tessera issuer invitations lists them; to remove somebody who has joined: tessera issuer remove",
             )
         self._delete(gone)
 
     def revoke_all(self, now: int) -> list[str]:
-        """Void every open one; whose they were."""
+        """Delete every open invitation; the names in them."""
         gone = [entry for entry in self._entries if entry["key"] is None and entry["until"] >= now]
         for entry in gone:
             self._delete(entry)
         return [str(entry["name"]) for entry in gone]
 
     def take(self, fields: dict[str, Any], admitted: Callable[[bytes], bool], admit: Admit, now: int) -> bool:
-        """Admit the member of a join card, once; False if it was admitted for this invitation before.
+        """Admit the member of a join card; False if this invitation admitted it before.
 
         Raises NotPermitted, InvalidInput; a refused card uses nothing up.
         """
@@ -123,8 +124,8 @@ class Invitations:
             if entry["key"] == key and admitted(key):
                 return False
             raise NotPermitted(
-                "this invitation was used already, and works once",
-                "if that was not you, tell IT at once; else ask IT for a new invitation",
+                "this invitation was already used, and each works only once",
+                "if you did not use it, tell IT at once; otherwise ask IT for a new invitation",
             )
         expected = proof(entry["secret"], self._federation_id, key, name)
         if not hmac.compare_digest(fields["proof"], expected) or fields["name"] != name:

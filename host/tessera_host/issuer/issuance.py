@@ -45,10 +45,11 @@ from tessera.params import Parameters
 
 from ..clock import local_time
 from ..duration import DAY_SECONDS
-from ..errors import InvalidInput, NotOnRoster, NotPermitted, TryLater
+from ..errors import InvalidInput, NotPermitted, TryLater
 from ..keys.sealed_tables import Table
 from ..protocol import blind, cards
 from ..protocol.limits import OPEN_SESSIONS_PER_KEY
+from .roster import not_on_roster
 
 PATIENCE_SECONDS_MAX = 3600
 ONLINE_PATIENCE_SECONDS = 60
@@ -66,7 +67,7 @@ IsMember = Callable[[bytes], bool]
 
 @dataclass(frozen=True)
 class Terms:
-    """What there are tokens of: the epochs of one generation, by the rules of the set that has its keys."""
+    """Which tokens can be issued: the epochs of one generation, with the rules of the set that has its keys."""
 
     parameters: Parameters
     epochs: range
@@ -81,8 +82,8 @@ class Terms:
 
 @dataclass(frozen=True)
 class Key:
-    """An epoch key of the terms at hand: which one, of the relay with that id and static key (33 bytes), of which
-    cohort. A relay that took another's id has other keys."""
+    """Names an epoch key: its epoch, its relay by id and static key (33 bytes), and its cohort. A relay that took over
+    another's id has keys of its own."""
 
     epoch: int
     relay: int
@@ -132,8 +133,8 @@ class Issuance:
         return int(min(PATIENCE_SECONDS_MAX, max(1, self._epoch_seconds // 4)))
 
     def charged(self, member: bytes, *epochs: int) -> list[int]:
-        """Sessions of each of these epochs that the member has had at all relays, open ones included; of the newest
-        generation that has the epoch."""
+        """For each of these epochs the number of sessions that the member has had at all relays, open ones included;
+        of the newest generation that has the epoch."""
         found: list[int] = []
         counts = {each.generation: self._counts(each.generation, member) for each in self._terms}
         for epoch in epochs:
@@ -143,13 +144,14 @@ class Issuance:
         return found
 
     def open_sessions(self, key: Key | None = None) -> int:
-        """Under one key of the newest terms, or all."""
+        """The number of open sessions, under one key of the newest terms or under all keys."""
         return sum(len(_under(batch, key)) for batch in self._batches())
 
     # -- requests
 
     def offer(self, card: cards.Card, is_member: IsMember, now: int, online: bool = False) -> str:
-        """Open sessions for a tokens-request; the tokens-offer. Raises NotPermitted, InvalidInput."""
+        """Open sessions for a tokens-request; the tokens-offer. now: unix seconds; online: the member is connected and
+        waits. Raises NotPermitted, InvalidInput."""
         fields = card.fields
         _check_signature(card, is_member)
         self._check_time(fields["time"], fields["epoch"], now)
@@ -159,7 +161,9 @@ class Issuance:
             if batch["request"] == digest:
                 return _offer_card(batch)
         if self._seen.get(digest) is not None:
-            raise NotPermitted("this request was answered before", "make a new one; what it opened stays charged")
+            raise NotPermitted(
+                "this request was answered before", "make a new one; the tokens of the first stay counted"
+            )
         return self._offered(fields["member"], terms, digest, now, online)
 
     def offer_unasked(self, member: bytes, now: int) -> str:
@@ -244,11 +248,12 @@ class Issuance:
             return str(earlier["answer"])
         batch = self._batch(fields["session"])
         if batch["member"] != fields["member"]:
-            raise NotPermitted("this session was opened by another member", "nothing to do; tell IT")
+            raise NotPermitted("this session was opened by another member", "show this message to IT")
         _check_signature(card, is_member)
         if len(fields["challenges"]) != len(batch["offers"]):
             raise InvalidInput(
-                "the card answers another number of offers than were made", "make the challenge card again"
+                f"the card answers {len(fields['challenges'])} offers, but there were {len(batch['offers'])}",
+                "make the challenge card again",
             )
         for pair in fields["challenges"]:
             for challenge in pair:
@@ -268,7 +273,7 @@ class Issuance:
         found: dict[str, Any] | None = self._open.get(session)
         if found is None:
             raise NotPermitted(
-                "no session of this number is open: it was answered, given up, or is another issuer's",
+                "this card's session is not open: it was answered or given up, or another issuer opened it",
                 "make a new request",
             )
         return found
@@ -282,16 +287,15 @@ class Issuance:
                 self._open.delete(batch["session"])
 
     def new_generation(self, kept: int) -> None:
-        """Before a set is shown whose keys are others: close all sessions and forget all answers, as nothing is said
-        any more under keys that go. Of counts those of the generation `kept`, which is in force until the new one
-        begins, stay."""
+        """Close all sessions and forget all answers, before a set with new keys is published: nothing more is signed
+        with the old ones. Only the counts of the generation `kept` stay, which is in force until the new one begins."""
         self._open.clear()
         self._answered.clear()
         self._charged.keep_part(kept)
 
     def restored(self, generation: int) -> int:
-        """After a restore from a backup: how many sessions were closed. Generations up to this one have no tokens any
-        more, as nobody knows how many of theirs were issued since."""
+        """Close all sessions after a restore from a backup; their number. Generations up to this one get no more
+        tokens, as it is not known how many were issued since the backup."""
         count = self.open_sessions()
         for table in (self._charged, self._seen, self._open, self._answered):
             table.clear()
@@ -308,11 +312,15 @@ class Issuance:
 
     def _check_time(self, made: int, epoch: int, now: int) -> None:
         if abs(now - made) > CLOCK_TOLERANCE_SECONDS:
-            raise NotPermitted("the request was made more than a day from now", "check both clocks, then ask again")
+            raise NotPermitted(
+                "the date of the request and this issuer's clock differ by more than a day",
+                "check the clocks of both computers, then ask again",
+            )
         current = max(0, self._epoch_at(now))
         if abs(epoch - current) > 1:
             raise NotPermitted(
-                f"the request is of epoch {epoch}, and here it is epoch {current}", "check both clocks, then ask again"
+                f"the request was made in epoch {epoch}, and this issuer's clock is in epoch {current}",
+                "check the clocks of both computers, then ask again",
             )
 
     def _terms_of(self, generation: int) -> Terms:
@@ -323,12 +331,12 @@ class Issuance:
             newest = self._newest
             begins = newest.genesis + newest.first_epoch * newest.epoch_rounds * newest.round_seconds
             raise NotPermitted(
-                "IT's computer was restored from a backup: there is no more access for the epochs before the next keys",
-                f"what you do not have by now you get from {local_time(begins)} on",
+                "IT's computer was restored from a backup, so it gives no more tokens for the present keys",
+                f"the tokens that you have still work; you get new ones from {local_time(begins)} on",
             )
         raise NotPermitted(
-            f"there are no tokens of generation {generation} of the office's keys",
-            "fetch the newest card and ask again",
+            f"the issuer has no tokens for generation {generation} of the office's keys",
+            "fetch the newest federation card and ask again",
         )
 
     def _counts(self, generation: int, member: bytes = EVERYBODY) -> dict[int, Counter[bytes]]:
@@ -392,7 +400,9 @@ def _offer_card(batch: dict[str, Any]) -> str:
 
 def _check_signature(card: cards.Card, is_member: IsMember) -> None:
     if not is_member(card.fields["member"]):
-        raise NotOnRoster("this member is not on the roster", "tessera issuer invite DIR NAME, for who is to be one")
+        raise not_on_roster()
     message = hashes.tagged(card.kind, cards.without_signature(card.fields))
     if not curve.verify(card.fields["sig"], message, card.fields["member"]):
-        raise InvalidInput(f"the signature of this {card.kind} card does not hold", "it was changed; make a new one")
+        raise InvalidInput(
+            f"the signature on this {card.kind} card is not valid", "the card was changed; make a new one"
+        )

@@ -17,7 +17,7 @@ from tessera.params import Parameters
 
 from .. import files
 from ..clock import Clock, unix_now
-from ..errors import IntegrityError, InvalidInput, KeystoreError, NotOnRoster, UsageError
+from ..errors import IntegrityError, InvalidInput, KeystoreError, UsageError
 from ..keys.keystore import Secret
 from ..kinds_of_cover import CONSTANT, DELIVERY, kind_of
 from ..planning import boards
@@ -34,6 +34,7 @@ from ..text import count
 from . import backup, relay_directory, renewal, summary
 from .operator import Operator
 from .renewal import Change
+from .roster import not_on_roster
 from .sets import KeyOf
 from .signer import LIFELONG, ParameterSigner, planned_rules
 from .store import IssuerStore, new_data
@@ -47,8 +48,8 @@ _COUNTED_ZEROS = Fraction(1, 1000)  # a number below is read more easily with an
 
 @dataclass(frozen=True)
 class Restored:
-    """What a restored keystore came to: when the backup was made (unix seconds; None if somebody copied the file), how
-    many sessions were closed, and whose invitations are void."""
+    """What `Issuer.restored` found: when the backup was made (unix seconds; None if somebody copied the keystore's
+    file), how many sessions it closed, and the names of those whose invitations it voided."""
 
     made: int | None
     closed_sessions: int
@@ -109,7 +110,7 @@ class Issuer:
 
     @property
     def stamp(self) -> tuple[int, ...]:
-        """Another one whenever anything was changed, also while this issuer is released."""
+        """A value that changes with every new set, also while this issuer is released."""
         return self._store.stamp
 
     @contextmanager
@@ -190,7 +191,8 @@ class Issuer:
         found = self.service
         if found is None:
             raise UsageError(
-                "members were never told where this service is", "say it once: tessera issuer service DIR HOST"
+                "members have not been told the address of the issuer's service",
+                "tell them once: tessera issuer service DIR HOST",
             )
         return found
 
@@ -201,13 +203,13 @@ class Issuer:
         return bytes(self._store.data["service"]["secret"])
 
     def summary(self) -> dict[str, Any]:
-        """For people and --json: everything that is not secret."""
+        """Everything that is not secret, for people and --json."""
         return summary.summary(self._store, self.current_epoch, self._now())
 
     # -- service and relays
 
     def set_service(self, host: str, port: int) -> None:
-        """Say where members reach the service. Its key stays; invitations made before name the old address.
+        """Set the address at which members reach the service. Its key stays; earlier invitations name the old address.
 
         Raises UsageError.
         """
@@ -219,8 +221,8 @@ class Issuer:
             self._sign(Change())
 
     def set_topology(self, topology: Topology) -> bool:
-        """Say on how many relays each record is from the next set on, and which of them follow a mailbox's home.
-        Whether that is new. Raises UsageError unless there are so many relays."""
+        """Set on how many relays each record is from the next set on, and which of them follow a mailbox's home; False
+        if it is so already. Raises UsageError if there are fewer relays."""
         self.check_topology(topology)
         if topology == self.topology:
             return False
@@ -230,20 +232,20 @@ class Issuer:
         return True
 
     def check_topology(self, topology: Topology) -> None:
-        """Raises UsageError unless this office can have it."""
+        """Raises UsageError if this office has too few relays for it."""
         check_kind(topology.kind)
         places, directory = self._store.relays.places, self._store.directory
         if not 1 <= topology.copies <= places:
             fitting = f"use --copies {max(1, min(topology.copies, places))}"
             more = f"; or make more relays first: tessera relay new NAME RELAYDIR --issuer {directory} --host HOST"
             raise UsageError(
-                f"{topology.copies} copies of a record, and this office has {count(places, 'relay')}",
+                f"{topology.copies} copies of each record are not possible with {count(places, 'relay')}",
                 fitting + (more if topology.copies > places else ""),
             )
 
     @property
     def governs_from(self) -> int:
-        """The first epoch in which the newest set governs relays that were given it in time."""
+        """The first epoch in which the newest set is in force at a relay that got it in time."""
         return self._store.sets.newest.since
 
     def check_relay(self, name: str, host: str, port: int, time_server: str | None = None) -> None:
@@ -253,8 +255,8 @@ class Issuer:
     def add_relay(
         self, name: str, host: str, port: int, directory: Path, time_server: str | None = None
     ) -> relay_directory.RelaySecrets:
-        """Make a relay's keys, write its directory (new or empty), list it in the next parameter set; in the place of
-        the one that was vacated under its name, if one was. Members can write there in the open epoch.
+        """Make a relay's keys, write its directory (new or empty), and list it in the next parameter set. It takes the
+        number of a relay that was vacated under this name, if one was. Members can write there in the open epoch.
 
         time_server: host name or address of the network clock (SNTP) that a board asks.
 
@@ -264,9 +266,9 @@ class Issuer:
         return self._add_relay(name, host, port, directory, time_server, Change(relay=True))
 
     def replace_relay(self, name: str, directory: Path, time_server: str | None = None) -> relay_directory.RelaySecrets:
-        """Put another relay, with keys and a directory of its own, into the place of one that broke or was stolen: it
-        has its number, name and address. Members can write there in the open epoch; nobody reads any more with what
-        that one held, at the others from the next epoch on. Raises UsageError."""
+        """Put a new relay, with its own keys and directory, into the place of one that broke or was stolen. It takes
+        over number, name and address. Members can write there in the open epoch. The reading key that the old relay
+        held opens nothing at the other relays from the next epoch on. Raises UsageError."""
         change = Change(rotate=True, relay=True)
         before = self._store.relays.named(name)
         return self._add_relay(name, before["host"], before["port"], directory, time_server, change, vacate=True)
@@ -294,9 +296,9 @@ class Issuer:
         return relay
 
     def add_relay_keys(self, name: str, host: str, port: int, static_key: bytes, ledger_key: bytes) -> bool:
-        """List a relay that made its keys itself: static_key (33 bytes), ledger_key (x-only, 32); in the place of the
-        one that was vacated under its name, if one was. False if it is listed so already: listing it again changes
-        nothing. Raises UsageError, InvalidInput for what are no keys.
+        """List a relay that made its keys itself: static_key (33 bytes), ledger_key (x-only, 32). It takes the number
+        of a relay that was vacated under this name, if one was. False if it is listed so already: then nothing changes.
+        Raises UsageError, InvalidInput for keys that are not valid.
         """
         with self._store.change():
             added = self._store.relays.add(name, host, port, static_key, ledger_key)
@@ -305,8 +307,8 @@ class Issuer:
         return added
 
     def remove_relay(self, name: str, at_once: bool = False) -> None:
-        """List a relay no more: it was reset, broke, or was stolen. Raises UsageError if there is none of that name, or
-        fewer would be left than each record is on."""
+        """Take a relay off the list, because it was reset, broke, or was stolen. Raises UsageError if no relay has that
+        name, or if fewer would be left than each record has copies."""
         with self._store.change():
             self._store.relays.remove(name)
             self._check_left(name)
@@ -316,13 +318,13 @@ class Issuer:
         left, copies, directory = self._store.relays.places, self.topology.copies, self._store.directory
         if copies > max(1, left):
             raise UsageError(
-                f"each record is on {copies} relays, and {left} would be left",
-                f"put another in its place: tessera relay replace '{name}' --issuer {directory}; or first: tessera "
-                f"issuer cluster {directory} --copies {max(1, left)}",
+                f"each record is kept on {copies} relays, and only {left} would be left",
+                f"put a new relay in its place: tessera relay replace '{name}' --issuer {directory}; or first keep "
+                f"fewer copies: tessera issuer cluster {directory} --copies {max(1, left)}",
             )
 
     def vacate_relay(self, name: str) -> dict[str, Any]:
-        """List a relay no more, but so that the next one of this name takes its place, with its number; its entry.
+        """Take a relay off the list and keep its number for the next relay of this name; the entry that was listed.
         Raises UsageError."""
         with self._store.change():
             gone = self._store.relays.vacate(name)
@@ -330,12 +332,12 @@ class Issuer:
         return gone
 
     def copy_for(self, name: str) -> bytes:
-        """The set that the relay of this name begins with: the newest that has keys for the open epoch. Raises
-        UsageError."""
-        return self.begins_with(self._store.relays.named(name)["key"])
+        """The set that the relay of this name starts with: the newest that has keys for the open epoch, as bytes.
+        Raises UsageError."""
+        return self.first_set_for(self._store.relays.named(name)["key"])
 
-    def begins_with(self, static_key: bytes) -> bytes:
-        """The same, for the relay of this static key (33 bytes). Raises UsageError."""
+    def first_set_for(self, static_key: bytes) -> bytes:
+        """As `copy_for`, for the relay of this static key (33 bytes). Raises UsageError."""
         for found in (self._store.sets.running(self.current_epoch).parameters, self.parameters):
             entry = found.relay_with(static_key)
             if entry is not None and found.column(entry.id) is not None:
@@ -357,7 +359,10 @@ class Issuer:
         and epoch keys are all others. Raises UsageError."""
         data, rules = self._store.data, None
         if retention_days is not None and not 1 <= retention_days <= cards.RETENTION_DAYS_MAX:
-            raise UsageError(f"{retention_days} days are not in 1 to {cards.RETENTION_DAYS_MAX}", "use 90 or the like")
+            raise UsageError(
+                f"members can keep messages for 1 to {cards.RETENTION_DAYS_MAX} days, not {retention_days}",
+                "for example: --retention-days 90",
+            )
         if plan is not None:
             rules = self._rules(plan)
         counted = ("members", "tokens_per_epoch")
@@ -375,13 +380,13 @@ class Issuer:
         day: tuple[Fraction, Fraction] | None = None,
         topology: Topology | None = None,
     ) -> Plan:
-        """The plan of the newest set, for so many members, another day (ε, δ) of each, or other copies. Raises
-        UsageError if its board does not bear it, or nothing shows of a day."""
+        """The plan of the newest set, changed to this number of members, this day (ε, δ) of each, or these copies.
+        Raises UsageError if the board cannot carry it, or if a day is given and batches are constant."""
         present = self.parameters
         kind = kind_of(present)
         if day and kind == CONSTANT:
             raise UsageError(
-                "in constant batches nothing shows of a member's day: there is no ε or δ to set",
+                "this office's batches are constant and show nothing of a member's day, so there is nothing to set",
                 "leave --day-epsilon and --day-delta out",
             )
         day_epsilon, day_delta = day or (Fraction(self.budget["epsilon"]), Fraction(self.budget["delta"]))
@@ -415,25 +420,25 @@ class Issuer:
             if wanted != present:
                 option = name.replace("_", "-")
                 raise UsageError(
-                    f"the plan's {name} is {wanted}, this federation's {present} for life",
+                    f"the plan has --{option} {wanted}, but this federation has {present} for as long as it exists",
                     f"plan with --{option} {present}, or make a new federation",
                 )
         if topology_of(plan) != self.topology:
             kind, copies = self.topology.kind, self.topology.copies
             raise UsageError(
-                f"the plan is for {_placed(topology_of(plan))}, this office has {_placed(self.topology)}",
+                f"the plan keeps each record on {_placed(topology_of(plan))}, this office on {_placed(self.topology)}",
                 f"plan with --topology {kind} --copies {copies}, or first: tessera issuer cluster "
                 f"{self._store.directory} --topology {plan.choice.topology} --copies {plan.choice.copies}",
             )
         if (present := len(self._store.roster)) > plan.choice.members:
             raise UsageError(
-                f"the plan is for {plan.choice.members} members, and {present} are on the roster",
-                "plan for more, or remove somebody first",
+                f"the plan is for {plan.choice.members} members, but {present} are on the roster",
+                "plan for more members, or remove somebody first: tessera issuer remove",
             )
         return planned_rules(plan)
 
     def renew_if_due(self) -> bool:
-        """Sign the next set if a third of the schedule is left, or less; whether there is one now."""
+        """Sign the next set if a third of the schedule is left, or less; True if it did."""
         due = renewal.is_due(self.parameters, self.current_epoch)
         if due:
             with self._store.change():
@@ -441,8 +446,7 @@ class Issuer:
         return due
 
     def back_up(self, path: Path) -> None:
-        """A new file with all that is worth keeping, which opens with the keystore's passphrase. Raises
-        KeystoreError."""
+        """Write a new backup file, which opens with the keystore's passphrase. Raises KeystoreError."""
         self.check_not_restored()
         backup.write(self._store.keystore, self._store.directory, path, self._now())
 
@@ -470,7 +474,9 @@ class Issuer:
     def _own(self, blob: bytes) -> Parameters:
         found = parsed(blob, "take it from a relay or a member of this federation")
         if any(getattr(found, name) != getattr(self.parameters, name) for name in FIXED):
-            raise IntegrityError("this set is another federation's", "take it from a relay or a member of this one")
+            raise IntegrityError(
+                "this set belongs to another federation", "take it from a relay or a member of this federation"
+            )
         return found
 
     def _sign(self, change: Change) -> None:
@@ -479,11 +485,11 @@ class Issuer:
         renewal.sign_next(self._store, change, self.current_epoch, self._now())
 
     def check_not_restored(self) -> None:
-        """Raises KeystoreError if it was restored from a backup and nobody has said so yet, or there is a newer set
-        beside it: what it would say now was said already."""
+        """Raises KeystoreError if the keystore is from a backup and `restored` has not run yet, or if a newer set lies
+        beside it: the next set would have a serial that was already used."""
         if self._store.was_restored:
             raise KeystoreError(
-                "this keystore was restored from a backup: it is older than what relays and members were told since",
+                "this keystore was restored from a backup, so relays and members may know newer sets than it does",
                 f"before anything else: tessera issuer restored {self._store.directory}",
             )
 
@@ -491,16 +497,16 @@ class Issuer:
 
     @property
     def access_keys(self) -> list[bytes]:
-        """Those of the last 400 days, newest first."""
+        """The access keys (32 bytes each) of the last 400 days, the newest first."""
         return self._store.sets.accepted_access_keys(self._now())
 
     def time_statement(self) -> bytes:
-        """What the time is, signed: 92 bytes."""
+        """The time, signed by the root key: 92 bytes (PROTOCOL §2)."""
         return self._store.signer.time_statement(self.parameters.federation_id, self._now())
 
     def operator(self, restored: bool = False) -> Operator:
-        """What it takes to be IT at the relays, also when this issuer is closed. restored: from a backup; then relays
-        may have access keys that follow those of the backup."""
+        """What a command needs to act as IT at the relays, also when this issuer is closed. restored: the keystore is
+        from a backup, so relays may have later access keys than it has."""
         relays = [Relay(each["name"], each["id"], each["key"], each["host"], each["port"]) for each in self.relays]
         later = self._store.sets.later_access_keys(self._access_key_of()) if restored else []
         return Operator(self.parameters, relays, [*self.access_keys, *later], self._store.signer, self._now)
@@ -509,14 +515,15 @@ class Issuer:
         return renewal.access_key_of(self._store.data, self.parameters.federation_id)
 
     def welcome(self, member: bytes) -> Welcome:
-        """All that IT says, for the member of this key (32 bytes). Raises NotOnRoster."""
+        """Everything that IT tells the member of this key (32 bytes). Raises NotOnRoster."""
         self.check_not_restored()
         self._check_member(member)
         return Welcome(self.federation_card, self._chain_of_sets(), self._reading_keys(), self.time_statement())
 
     @property
     def sets_card(self) -> str:
-        """What goes with the federation card: since when its set governs, and what others relays may go by."""
+        """The card that goes with the federation card: from when its set is in force, and which sets relays may have
+        until then."""
         return self._chain_of_sets().card()
 
     def _chain_of_sets(self) -> SetsBeside:
@@ -536,9 +543,7 @@ class Issuer:
 
     def _check_member(self, key: bytes) -> None:
         if not self._store.roster.is_member(key):
-            raise NotOnRoster(
-                "this member is not on the roster", "tessera issuer invite DIR NAME, for who is to be one"
-            )
+            raise not_on_roster()
 
     # -- code
 
@@ -549,7 +554,7 @@ class Issuer:
     # -- members
 
     def admit(self, card_text: str) -> str:
-        """Put the member of a member card on the roster; its name. Raises InvalidInput, NotPermitted."""
+        """Add the member of a member card to the roster; its name. Raises InvalidInput, NotPermitted."""
         fields = cards.decode(card_text, "member").fields
         roster = self._store.roster
         roster.check_card(fields)
@@ -558,19 +563,19 @@ class Issuer:
         return str(fields["name"])
 
     def invite(self, name: str, home: str | None = None, days: int = 7, by_files: bool = False) -> Invitation:
-        """An invitation for one person, who will be called `name` on the roster and have its mailbox on the relay
-        `home`, which need not be named if there is only one, or all who were invited lately have the same, or the
-        relays are a cluster. Raises UsageError, NotPermitted.
+        """Make an invitation for one person, whose name on the roster will be `name` and whose mailbox is on the relay
+        `home`. home may be None if there is one relay, if the newest invitations all have the same, or in a cluster.
+        Raises UsageError, NotPermitted.
 
-        by_files: for a person whose computer cannot reach the issuer's service, or an office without one.
+        days: how long it is valid; by_files: for a person whose computer cannot reach the issuer's service.
         """
         self.check_not_restored()
         check_name("the member's name", name)
         relay = self._store.relays.home(home or self._usual_home())
         if not by_files and self.service is None:
             raise UsageError(
-                "members were not told yet where the issuer's service is",
-                "say it once: tessera issuer service DIR HOST; or invite with --files",
+                "members have not been told the address of the issuer's service",
+                "tell them once: tessera issuer service DIR HOST; or invite with --files",
             )
         invitations, now = self._store.invitations, self._now()
         self._store.roster.check_new(name, invitations.open(now))
@@ -600,15 +605,15 @@ class Issuer:
         return homes[0] if len(set(homes)) == 1 and homes[0] in named else None
 
     def revoke(self, name: str, at_once: bool = False) -> None:
-        """Take an invitation back before it is used; the keys that it names are none any more. Raises NotPermitted if
-        there is none."""
+        """Revoke an invitation that was not used yet, and replace the keys that it names. Raises NotPermitted if there
+        is no such invitation."""
         with self._store.change():
             self._store.invitations.revoke(name)
             self._sign(Change(generation=True, rotate=True, at_once=at_once))
 
     def join(self, card_text: str) -> str:
-        """Admit the member of a join card, whose invitation is used up then; its name. The same card again changes
-        nothing. That who shows it has its key is for the caller to see. Raises InvalidInput, NotPermitted."""
+        """Admit the member of a join card and use up its invitation; the member's name. The same card again changes
+        nothing. The caller checks that whoever shows the card has its key. Raises InvalidInput, NotPermitted."""
         self.check_not_restored()
         fields = cards.decode(card_text, "join").fields
         roster = self._store.roster
@@ -618,8 +623,8 @@ class Issuer:
         return str(fields["name"])
 
     def remove(self, name: str, at_once: bool = False) -> None:
-        """Take a member off the roster: no new tokens or keys from now on, and none of what they hold is good for
-        anything from the first epoch of the new generation on, which begins at the earliest half an epoch from now.
+        """Take a member off the roster. It gets no new tokens or keys from now on, and those that it has stop working
+        with the first epoch of the new generation, which begins at the earliest half an epoch from now.
 
         Tokens that were issued cannot be told from others and stay valid until then. Raises NotPermitted.
         """
@@ -681,7 +686,7 @@ def topology_of(plan: Plan) -> Topology:
 
 
 def _placed(topology: Topology) -> str:
-    return f"{count(topology.copies, 'relay')} for each record ({topology.kind})"
+    return f"{count(topology.copies, 'relay')} ({topology.kind})"
 
 
 def _decimal(value: Fraction) -> str:

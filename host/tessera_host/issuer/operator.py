@@ -16,7 +16,8 @@ from .signer import ParameterSigner
 
 @dataclass(frozen=True)
 class Operator:
-    """`access_keys` are those that a relay may still have, newest first; `relays` those of the newest set."""
+    """What IT needs to act as the operator at its relays. `access_keys` are those that a relay may still have, the
+    newest first; `relays` are those of the newest set."""
 
     parameters: Parameters
     relays: list[Relay]
@@ -25,21 +26,22 @@ class Operator:
     clock: Clock
 
     def relay_named(self, name: str) -> Relay:
-        """Raises UsageError."""
+        """The relay of this name. Raises UsageError."""
         return self.relays_named(name)[0]
 
     def relays_named(self, name: str | None) -> list[Relay]:
-        """That one, or all. Raises UsageError if there is none."""
+        """The relay of this name, or all for None. Raises UsageError if there is no such relay."""
         found = [relay for relay in self.relays if name in (None, relay.name)]
         if not found:
-            wrong = f"there is no relay '{name}'" if name else "the office has no relay yet"
-            raise UsageError(wrong, "tessera issuer show lists them")
+            if name is None:
+                raise UsageError("the office has no relay yet", "make one first: tessera relay new, or tessera flash")
+            raise UsageError(f"there is no relay '{name}'", "tessera issuer show lists the office's relays")
         return found
 
     def sign(self, message: bytes) -> bytes:
-        """By the root key, over 32 bytes: 64 bytes."""
+        """The root key's BIP-340 signature (64 bytes) over a message of 32."""
         return self.signer.sign(message)
 
     def time_statement(self) -> bytes:
-        """What the time is, signed: 92 bytes."""
+        """The time, signed by the root key: 92 bytes (PROTOCOL §2)."""
         return self.signer.time_statement(self.parameters.federation_id, self.clock())

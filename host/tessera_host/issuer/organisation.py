@@ -32,8 +32,8 @@ UNFINISHED = "unfinished"  # is there from before the first file of an organisat
 
 @dataclass(frozen=True)
 class Layout:
-    """What lies in an organisation's directory: `relays`, the directory of each; `last`, the file that is written after
-    all others. `busy`: what another program does that has it."""
+    """What an organisation's directory contains: `relays`, the names of the relays' directories; `last`, the file that
+    is written after all others. `busy` says in an error what the program does that has the directory."""
 
     relays: Sequence[str]
     last: str
@@ -47,8 +47,8 @@ TRIAL = Layout((RELAY,), f"{RELAY}/{PARAMETERS}")
 def opened(
     directory: Path, planning: Callable[[], Plan], name: str, port: int, host: str = "127.0.0.1"
 ) -> Iterator[bool]:
-    """The organisation with one relay in a directory, made if there is none; whether it was made. host, port: where its
-    members are told that the relay is. As `founded`, and until the block ends the caller takes the relay's own lock.
+    """Open the organisation with one relay in a directory, or make it; True if it was made. host, port: the relay's
+    address for members. As `founded`; before the block ends the caller takes the relay's own lock.
     """
 
     def make(planned: Plan, passphrase: str) -> None:
@@ -64,7 +64,7 @@ def opened(
 def founded(
     directory: Path, layout: Layout, planning: Callable[[], Plan], make: Callable[[Plan, str], None]
 ) -> Iterator[bool]:
-    """The organisation in a directory, made if there is none, by make(plan, passphrase); whether it was made.
+    """Open the organisation in a directory, or make it with make(plan, passphrase); True if it was made.
 
     Until the block ends no other program makes or opens it. An organisation is made in a directory that is new, empty,
     or has one whose making was cut short. Raises UsageError if it cannot be made there, Unreachable if another program
@@ -105,10 +105,12 @@ def _locked(directory: Path, layout: Layout) -> Iterator[None]:
     except filelock.Timeout:
         raise Unreachable(
             f"another program {layout.busy} {directory}",
-            "leave it to that one, or name another directory",
+            "use that one, or name another directory",
         ) from None
     except OSError as error:
-        raise UsageError(f"{directory} cannot be used: {error.strerror}", "name a directory of your own") from None
+        raise UsageError(
+            f"{directory} cannot be used: {error.strerror}", "name a directory that you may write to"
+        ) from None
     try:
         yield
     finally:
@@ -138,7 +140,7 @@ def _check_new(directory: Path, layout: Layout) -> None:
     except OSError as error:
         raise UsageError(f"{directory} cannot be used: {error.strerror}", "name a new directory") from None
     if strangers:
-        raise UsageError(f"{directory} has something else in it: {min(strangers)}", "name a new directory")
+        raise UsageError(f"{directory} already has other files, such as {min(strangers)}", "name a new directory")
 
 
 def _remove_unfinished(directory: Path, layout: Layout) -> None:

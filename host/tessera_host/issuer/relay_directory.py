@@ -26,7 +26,7 @@ SEED_BYTES = 32
 
 @dataclass(frozen=True)
 class RelaySecrets:
-    """All of a relay that is made once. Its public keys go into the parameters, the rest nowhere but to the relay."""
+    """A new relay's secrets and address. The public keys go into the parameters; the secrets go only to the relay."""
 
     name: str
     host: str
@@ -83,7 +83,8 @@ class RelaySecrets:
 
 
 def widen(directory: Path, board: Board, parameters: Parameters) -> None:
-    """Before a relay on a server first runs, whose keys were made before its members were known: rings for them."""
+    """Make a relay's rings large enough for the members of this set, before the relay first runs: its keys were made
+    before the number of members was known."""
     configuration = json.loads((directory / CONFIGURATION).read_bytes())
     wider = configuration | sectors(board, parameters)
     if wider != configuration:
@@ -91,7 +92,8 @@ def widen(directory: Path, board: Board, parameters: Parameters) -> None:
 
 
 def sectors(board: Board, members: Parameters | None) -> dict[str, int]:
-    """Of the rings of a relay for the members of a set, as relay.json says them; for few, if they are not known."""
+    """The sizes of a relay's rings in sectors, as relay.json has them: for the members of a set, or the board's
+    usual sizes if that is None."""
     if members is None:
         return {"ring_sectors": board.ring_sectors, "keyring_sectors": board.keyring_sectors}
     records = members.posts_per_epoch * (members.retention_epochs + 1)
@@ -103,5 +105,5 @@ def sectors(board: Board, members: Parameters | None) -> dict[str, int]:
 
 
 def write_parameters(directory: Path, blob: bytes) -> None:
-    """The last file: a directory without it is one whose making was cut short, and no relay starts from it."""
+    """Write the directory's last file; no relay starts from a directory without it, as its making was cut short."""
     files.write(directory / PARAMETERS, blob)

@@ -46,15 +46,16 @@ class Change:
 
 
 def sign_first(data: Kept, rules: Mapping[str, Any], epoch: int, now: int) -> None:
-    """The set of a new federation, whose keystore holds `data`, while `epoch` is open. Raises UsageError."""
+    """Sign the first set of a new federation, whose keystore holds `data`, while `epoch` is open. now: unix seconds.
+    Raises UsageError."""
     data["generation"] = {"number": 1, "first_epoch": epoch}
     _rotate(data, rules["federation_id"], now)
     _sign(data, rules, (0, bytes(32)), _Keys(1, epoch), epoch, now)
 
 
 def sign_next(store: IssuerStore, change: Change, epoch: int, now: int, after: tuple[int, bytes] | None = None) -> None:
-    """The set after the newest, of what the keystore holds by now, while `epoch` is open. Within a change of the store.
-    `after` is (serial, digest) of the one before, if that is not the newest here. Raises UsageError."""
+    """Sign the next set from what the keystore holds, while `epoch` is open; call it within a change of the store.
+    after: (serial, digest) of the set before, if that is not the newest here; now: unix seconds. Raises UsageError."""
     data, sets = store.data, store.sets
     present = sets.newest.parameters
     if change.epochs is not None:
@@ -116,7 +117,7 @@ def _rotate(data: Kept, federation_id: bytes, now: int) -> None:
 
 
 def access_key_of(data: Kept, federation_id: bytes) -> KeyOf:
-    """Which access key has which number."""
+    """A function that gives the access key (32 bytes) of a number."""
     return partial(ParameterSigner(data["root_secret"], data["master"]).access_key, federation_id)
 
 

@@ -10,9 +10,14 @@ from typing import Any
 from tessera import curve, hashes
 from tessera.params import Parameters
 
-from ..errors import InvalidInput, NotPermitted
+from ..errors import InvalidInput, NotOnRoster, NotPermitted
 from ..keys.sealed_tables import Table
 from ..protocol.limits import check_name
+
+
+def not_on_roster() -> NotOnRoster:
+    """The refusal of a key (or of a name) that is no member's."""
+    return NotOnRoster("this member is not on the roster", "IT can add somebody: tessera issuer invite DIR NAME")
 
 
 class Roster:
@@ -37,7 +42,7 @@ class Roster:
         return self._counts["members"]
 
     def listed(self) -> list[dict[str, Any]]:
-        """`{"name", "key"}` of all; it reads all of them."""
+        """`{"name", "key"}` of all members, in the order in which they joined. It reads the whole table."""
         entries = sorted(self._members.values(), key=lambda member: int(member["number"]))
         return [{"name": member["name"], "key": member["key"]} for member in entries]
 
@@ -45,29 +50,32 @@ class Roster:
         return self._members.get(key) is not None
 
     def check_card(self, fields: dict[str, Any]) -> None:
-        """Raises InvalidInput unless the owner of the key signed its name for this federation."""
+        """Raises InvalidInput unless the owner of the card's key signed the card's name for this federation."""
         key, name = fields["key"], fields["name"]
         message = hashes.tagged("member", self._parameters.federation_id + key + name.encode())
         if not curve.verify(fields["sig"], message, key):
             raise InvalidInput(
-                "the member card's signature does not hold for this federation", "make it with this federation.card"
+                "this member card was not signed for this federation",
+                "the member makes a new one, with this office's federation.card",
             )
         check_name("the member's name", name)
 
     def check_new(self, name: str, invited: int) -> None:
-        """Raises NotPermitted unless a member of this name may be added beside those who were invited."""
+        """Raises NotPermitted unless a member of this name may be added. invited: the number of open invitations."""
         if self._names.get(name.encode()) is not None:
-            raise NotPermitted(f"there is another member '{name}'", "choose another name, or remove the old entry")
+            raise NotPermitted(
+                f"there is already a member '{name}'", "choose another name, or first: tessera issuer remove"
+            )
         most = self._parameters.members
         if len(self) + invited >= most:
-            waiting = f", {invited} of them for open invitations" if invited else ""
+            waiting = f", {invited} of them by open invitations" if invited else ""
             raise NotPermitted(
-                f"the roster is full: all {most} places of the parameters are taken{waiting}",
+                f"the roster is full: all {most} places are taken{waiting}",
                 "make room: tessera issuer renew DIR --members N; or remove someone, or revoke an invitation",
             )
 
     def add(self, name: str, key: bytes) -> None:
-        """Raises NotPermitted."""
+        """Add a member with this key (32 bytes). Raises NotPermitted."""
         if (known := self._members.get(key)) is not None:
             raise NotPermitted(f"this key is on the roster already, as '{known['name']}'", "nothing to do")
         self.check_new(name, 0)
@@ -77,7 +85,7 @@ class Roster:
         self._names.put(name.encode(), key)
 
     def remove(self, name: str) -> bytes:
-        """The key (32 bytes) of the member that was removed. Raises NotPermitted if there is none of that name."""
+        """Remove a member; its key (32 bytes). Raises NotPermitted if nobody has that name."""
         key: bytes | None = self._names.get(name.encode())
         if key is None:
             raise NotPermitted(f"there is no member '{name}'", "tessera issuer show lists them")

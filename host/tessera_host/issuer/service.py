@@ -81,8 +81,8 @@ class IssuerServer:
         report: Callable[[str], None],
         listen: Listen = listening.listen,
     ) -> None:
-        """Serve until cancelled. ready() is called once it listens, report() with a line about what IT should look
-        into. Raises CannotListen."""
+        """Serve until cancelled. ready() is called once it listens, report(line) whenever something needs IT's
+        attention. Raises CannotListen."""
         self._report = report
         tasks: set[asyncio.Task[None]] = set()
 
@@ -116,7 +116,7 @@ class IssuerServer:
                 except TesseraError as error:
                     self._report(str(error))
                 except Exception as error:  # the next look may do what this one did not
-                    self._report(f"this is a bug: {type(error).__name__}")
+                    self._report(_bug(error))
             await asyncio.sleep(RENEWAL_SECONDS)
 
     def _renew(self) -> None:
@@ -151,7 +151,7 @@ class IssuerServer:
         except (BadFrame, ValueError, OSError, EOFError, TimeoutError, asyncio.CancelledError):
             pass
         except Exception as error:  # the others are to be served all the same
-            self._report(f"this is a bug: {type(error).__name__}")
+            self._report(_bug(error))
         finally:
             with contextlib.suppress(OSError, TimeoutError, asyncio.CancelledError):
                 await line.close()
@@ -245,14 +245,20 @@ class IssuerServer:
         """Raises InvalidInput unless whoever is on this channel has the key."""
         message = claim(self._federation_id, talk.handshake_hash, key)
         if len(signature) != _SIGNATURE_BYTES or len(key) != _KEY_BYTES or not curve.verify(signature, message, key):
-            raise InvalidInput("this is not signed by its member for this connection", "update tessera")
+            raise InvalidInput(
+                "the member's key did not sign this request for this connection", "update tessera, then try again"
+            )
 
     def _issue(self, talk: "_Talk", text: str) -> str:
         """The card that follows this one of the member whose the channel is."""
         fields = cards.decode(text).fields
         if talk.member is None or fields.get("member") != talk.member:
-            raise NotOnRoster("nobody has said on this connection who is asking", "update tessera")
+            raise NotOnRoster("this connection has not shown whose it is", "update tessera, then try again")
         return self._issuer.issue(text, online=True)
+
+
+def _bug(error: Exception) -> str:
+    return f"this is a bug: {type(error).__name__}; report it. The service goes on"
 
 
 @dataclass

@@ -1,7 +1,7 @@
-"""The parameter sets that an issuer signed: the newest, those that a relay may go by, and the places of all in the
-chain.
+"""The parameter sets that an issuer signed: the newest, those that may still be in force at a relay, and the places of
+all in the chain.
 
-Owns which of them governs which epoch as the issuer sees it, how long each is of use, and the keys that go with each:
+Owns which of them is in force in which epoch as the issuer sees it, how long each is needed, and the keys of each:
 reading keys, and the access keys of the last 400 days. Leaves to others: what the next set is (renewal.py), its bytes
 (signer.py), the keystore that holds this (store.py).
 """
@@ -19,7 +19,7 @@ from ..protocol.limits import MOST_SETS_BESIDE
 
 ACCESS_KEY_SECONDS = 400 * DAY_SECONDS  # how long whoever was away still gets to the service
 MOST_SINCE_A_BACKUP = 256  # rotations of access keys that an issuer looks for after it was restored
-LATE_EPOCHS = 1  # a relay that was given a set in the epoch that begins with it goes by it from the next one on
+LATE_EPOCHS = 1  # a relay that gets a set only in the set's first epoch has it in force from the next epoch on
 
 
 KeyOf = Callable[[int], bytes]  # the access key of a number
@@ -35,7 +35,7 @@ class Kept(Protocol):
 
 @dataclass(frozen=True)
 class SignedSet:
-    """A set, the reading key (32 bytes) that it has the hash of, and the first epoch that it governs if every relay
+    """A set, the reading key (32 bytes) whose hash is in it, and the first epoch in which it is in force if every relay
     gets it in time."""
 
     parameters: Parameters
@@ -46,7 +46,7 @@ class SignedSet:
 class Sets:
     """A view of what the issuer's keystore holds as `sets`, `{"signed", "access_keys"}`, and as `chain`; saves nothing.
 
-    `signed` has the sets, oldest first, that a relay may go by in an epoch that is not over or still kept;
+    `signed` has the sets, oldest first, that may be in force at a relay in an epoch that is not over or still kept;
     `access_keys` has `{"number", "key", "replaced"}`,
     newest last, `replaced` in unix seconds, None for the one in use; the chain is the place of every set ever signed,
     which requests do not read.
@@ -67,21 +67,20 @@ class Sets:
         return _read(self._state["signed"][-1])
 
     def in_force(self, epoch: int) -> SignedSet:
-        """The set that governs an epoch; before the first one's, that."""
+        """The set that is in force in an epoch; the first set for epochs before its own."""
         signed = self._state["signed"]
         started = [each for each in signed if each["since"] <= epoch]
         return _read(started[-1] if started else signed[0])
 
     def running(self, epoch: int) -> SignedSet:
-        """The newest set whose keys are for this epoch, as a relay that is new in it begins with it; the newest of all
-        if there is none."""
+        """The newest set that has keys for this epoch, with which a relay that is new in it starts; the newest set of
+        all if none has."""
         begun = [found for found in map(_read, self._state["signed"]) if found.parameters.first_epoch <= epoch]
         return begun[-1] if begun else self.newest
 
     def beside_newest(self, epoch: int) -> list[SignedSet]:
-        """The other sets that a relay may go by in this epoch or in one that is kept, oldest first. Of the relay's
-        copies of one set any has what is asked of it, but for tokens, which `running` has the keys of; so the others
-        are one relay's copy."""
+        """The other sets that may be in force at a relay in this epoch or in one that is kept, oldest first. Only the
+        one that is `running` is whole: of the others, of which nobody needs token keys, it is one relay's copy."""
         running = self.running(epoch).parameters.digest
         return [_read(each, whole=_parsed(each["blob"]).digest == running) for each in self._useful(epoch)[:-1]]
 
@@ -92,13 +91,14 @@ class Sets:
         return [dict(place) for place in self._data["chain"]]
 
     def files(self) -> dict[str, bytes]:
-        """The sets that are here whole, by the name of a file that has this set and never another."""
+        """The sets that are here whole, as contents by file name; a name always stands for the same set."""
         sets = (_parsed(each["blob"]) for each in self._state["signed"])
         return {f"{found.serial:05}-{_short(found.digest)}.tpr": found.blob for found in sets if is_whole(found)}
 
     def add(self, blob: bytes, reading_key: bytes, since: int, epoch: int, now: int) -> None:
-        """A set was signed while `epoch` is open; those that are of no use any more go. One that waits for its first
-        epoch stays: relays have it, and one that is new goes by it already."""
+        """Add a set that was signed while `epoch` is open, and drop those that are no longer needed. A set that waits
+        for its first epoch stays, as relays have it. since: the first epoch in which it is in force; now: unix
+        seconds."""
         self._state["signed"].append({"blob": blob, "reading_key": reading_key, "since": since})
         self._state["signed"] = self._useful(epoch)
         made = Parameters(blob)
@@ -120,16 +120,16 @@ class Sets:
 
     @property
     def access_key(self) -> bytes:
-        """What new sets name."""
+        """The access key (32 bytes) of new sets."""
         key: bytes = self._state["access_keys"][-1]["key"]
         return key
 
     def accepted_access_keys(self, now: int) -> list[bytes]:
-        """Those that open a channel to the service, newest first."""
+        """The access keys (32 bytes each) that open a channel to the service, the newest first."""
         return [each["key"] for each in reversed(self._state["access_keys"]) if _accepted(each, now)]
 
     def replace_access_key(self, key_of: KeyOf, now: int) -> None:
-        """By the next number's; the first, if there is none."""
+        """Replace the access key by the next one, or make the first. key_of gives the key of a number."""
         known = [each for each in self._state["access_keys"] if _accepted(each, now)]
         if known:
             known[-1] = known[-1] | {"replaced": known[-1]["replaced"] or now}
@@ -138,8 +138,8 @@ class Sets:
         self._state["access_keys"] = known
 
     def accept_access_keys(self, newest: bytes, key_of: KeyOf, now: int) -> None:
-        """Up to this one: those that an issuer of a later state gave out, which this one does not know since it was
-        restored."""
+        """Accept all access keys up to `newest`, which were given out after the backup that this issuer was restored
+        from."""
         if newest in (each["key"] for each in self._state["access_keys"]):
             return
         later = self.later_access_keys(key_of)
@@ -147,12 +147,12 @@ class Sets:
             self._state["access_keys"].append({"number": number, "key": key, "replaced": now})
 
     def later_access_keys(self, key_of: KeyOf) -> list[bytes]:
-        """Those that would follow, oldest first."""
+        """The next MOST_SINCE_A_BACKUP access keys after the newest known one, the oldest first."""
         return [key_of(self.rotations + each) for each in range(1, MOST_SINCE_A_BACKUP + 1)]
 
     def take_found(self, blob: bytes, reading_key: bytes) -> None:
-        """A set, perhaps a relay's copy, that an issuer of a later state signed: it is in force, or will be, until the
-        next one is."""
+        """Take a set (whole, or a relay's copy) that was signed after the backup that this issuer was restored from, so
+        that the next set follows it."""
         found = Parameters(blob)
         if found.serial > self.newest.parameters.serial:
             entry = {"blob": blob, "reading_key": reading_key, "since": int(found.first_epoch)}
@@ -165,7 +165,7 @@ class Sets:
 
 
 def pattern_of(digest: bytes) -> str:
-    """Of the names that `files` gives, those of sets with this digest (32 bytes)."""
+    """A glob pattern for the file names, as `files` gives them, of sets with this digest (32 bytes)."""
     return f"*-{_short(digest)}.tpr"
 
 

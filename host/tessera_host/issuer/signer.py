@@ -74,7 +74,7 @@ class Content:
 
 
 class ParameterSigner:
-    """root_secret signs (32 bytes, of an even key); from master (32 bytes) every epoch key's secret follows."""
+    """Signs with root_secret (32 bytes, of a public key with even y); derives all other keys from master (32 bytes)."""
 
     def __init__(self, root_secret: bytes, master: bytes) -> None:
         self.root_secret = root_secret
@@ -96,23 +96,23 @@ class ParameterSigner:
         return signature
 
     def time_statement(self, federation_id: bytes, unix_seconds: int) -> bytes:
-        """92 bytes that a relay which lost its clock believes."""
+        """The signed statement of the time (92 bytes, PROTOCOL §2) by which a relay without a clock sets its clock."""
         body, message = encode_time(federation_id, unix_seconds)
         return body + self.sign(message)
 
     def epoch_secret(
         self, federation_id: bytes, generation: int, epoch: int, relay_id: int, static_key: bytes, cohort: int = 0
     ) -> bytes:
-        """k_{e,j,c}: what the tokens of an epoch at a relay are signed with, for one cohort."""
+        """The secret k_{e,j,c} (PROTOCOL §6) that signs the tokens of one epoch, relay and cohort."""
         return blind.epoch_secret(self.master, federation_id, generation, epoch, relay_id, static_key, cohort)
 
     def access_key(self, federation_id: bytes, number: int) -> bytes:
-        """The access key (32 bytes) after so many rotations, the first is 1 (PROTOCOL §2): an issuer that was restored
-        from a backup knows those that were given out since."""
+        """The access key (32 bytes) of this number, from 1 on (PROTOCOL §2). It follows from the master secret, so an
+        issuer that was restored from a backup knows those that were given out since."""
         return self._key_of_rotation(b"access-key", federation_id, number)
 
     def reading_key(self, federation_id: bytes, number: int) -> bytes:
-        """The reading key (32 bytes) that came with it."""
+        """The reading key (32 bytes) of this number, from 1 on (PROTOCOL §2)."""
         return self._key_of_rotation(b"reading-key", federation_id, number)
 
     def _key_of_rotation(self, label: bytes, federation_id: bytes, number: int) -> bytes:
@@ -126,10 +126,10 @@ class ParameterSigner:
         return identity | lifelong | {"ahead": AHEAD, "guest_access_keys": []} | planned_rules(plan)
 
     def signed(self, rules: Mapping[str, Any], content: Content) -> bytes:
-        """A parameter set, whole, that every relay in it can take. Raises UsageError."""
+        """Sign a whole parameter set, after checking that every relay in it can take it. Raises UsageError."""
         if not 1 <= content.epochs <= EPOCHS_MAX:
             raise UsageError(
-                f"a schedule of {content.epochs} epochs is not in 1 to {EPOCHS_MAX}",
+                f"a schedule of keys has 1 to {EPOCHS_MAX} epochs, not {content.epochs}",
                 f"use --epochs {1 if content.epochs < 1 else EPOCHS_MAX}",
             )
         try:
@@ -140,7 +140,8 @@ class ParameterSigner:
                 raise InvalidObject(f"they have {parameters.size(1)} bytes, a relay has room for 32768")
         except (InvalidObject, ValueError, struct.error) as error:
             raise UsageError(
-                f"these are not valid parameters: {error}", "plan for less, or shorten the schedule"
+                f"these rules make no valid parameters: {error}",
+                "plan for fewer members or tokens, or shorten the schedule with --epochs",
             ) from None
         blob: bytes = parameters.blob
         return blob
@@ -182,8 +183,8 @@ class ParameterSigner:
 
 
 def schedule(rules: Mapping[str, Any], wanted: int, relays: int) -> int:
-    """How many epochs a set has keys for: as many as are wanted; in an office of several cohorts, each of which has
-    keys of its own, not more than fit beside the rest."""
+    """For how many epochs a set has keys: as many as are wanted; in an office of several cohorts, whose keys differ, no
+    more than fit into a relay's copy."""
     cohorts = 1 << params.log2_cohorts(rules["members"])
     if cohorts == 1:
         return wanted
@@ -199,7 +200,7 @@ def rules_of(present: Parameters) -> dict[str, Any]:
 
 
 def planned_rules(plan: Plan) -> dict[str, Any]:
-    """The rules that a plan decides, but those for life."""
+    """The rules that a plan decides, without those that never change (LIFELONG)."""
     choice, (epsilon, delta) = plan.choice, plan.delivery
     day = (choice.day_epsilon, choice.day_delta) if choice.cover == DAY else (Fraction(0), Fraction(0))
     return {name: getattr(choice, name) for name in _PLANNED} | {

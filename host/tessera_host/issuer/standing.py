@@ -1,4 +1,4 @@
-"""Who has how many connections to the issuer's service, and whose makes room where there are too many.
+"""How many connections to the issuer's service each owner has, and which one is ended when there are too many.
 
 Owns the rooms, and nothing of what is said in them. A connection rises from room to room as it shows who it is, so that
 who has shown less never takes the place of who has shown more.
@@ -9,10 +9,10 @@ from collections import Counter
 
 
 class Room:
-    """Connections of one standing, oldest first, each with whose it is: an address or a member's key.
+    """Connections of one standing, oldest first, each with its owner: an address or a member's key.
 
-    `most` there may be, which may change, `each` of one owner. Who comes when there are that many makes the oldest go:
-    the oldest of its own, or of the owner that has most.
+    There may be `most` of them (this may change), and `each` of one owner. One more ends the oldest: that of its owner,
+    if the owner has too many, else that of the owner with the most.
     """
 
     def __init__(self, most: int, each: int | None = None) -> None:
@@ -45,7 +45,7 @@ class Visit:
         self._place: tuple[Room, str | bytes] | None = None
 
     def enter(self, room: Room, owner: str | bytes) -> None:
-        """Where it is already it stays."""
+        """Move the connection to this room; nothing if it is there already."""
         if self._place != (room, owner):
             self.leave()
             room.enter(self._task, owner)

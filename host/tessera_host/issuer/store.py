@@ -47,7 +47,7 @@ TABLES = (*Roster.TABLES, *Invitations.TABLES, *Issuance.TABLES)
 def new_data(
     name: str, signer: ParameterSigner, epochs: int, board: str, budget: dict[str, str], topology: Topology
 ) -> dict[str, Any]:
-    """What the keystore of a new federation holds once, before its first set is signed."""
+    """The values that the keystore of a new federation begins with, before its first set is signed."""
     return {
         "version": VERSION,
         "name": name,
@@ -69,11 +69,11 @@ def new_data(
 
 
 def check_version(keystore: KeystoreDatabase, where: Path) -> None:
-    """Raises KeystoreError for what another version of this program wrote."""
+    """Raises KeystoreError if another version of this program wrote the keystore. where: for the text."""
     if keystore.data["version"] != VERSION:
         raise KeystoreError(
-            f"{where} has an issuer that another version of tessera made",
-            "go on with that version, or begin anew in another directory; this one is left as it is",
+            f"{where} has an issuer of another version of tessera",
+            "use that version, or make a new issuer in another directory; this one is left as it is",
         )
 
 
@@ -93,11 +93,15 @@ class IssuerStore:
         """Raises UsageError if files of another issuer would be written over."""
         for stale in (PARAMETERS, FEDERATION_CARD, DIGESTS, SETS):
             if (directory / stale).exists() and not (directory / KEYSTORE).exists():
-                raise UsageError(f"{directory / stale} is there without its issuer", "name a new directory")
+                raise UsageError(
+                    f"{directory / stale} exists, but the issuer's keystore is missing",
+                    "name a new directory; or bring the issuer back: tessera issuer restore",
+                )
 
     @classmethod
     def create(cls, directory: Path, passphrase: str, data: dict[str, Any], epoch: Callable[[Parameters], int]) -> Self:
-        """`data` has a signed set. Raises KeystoreError if there is an issuer in the directory already."""
+        """Make the directory's keystore from `data`, which has a signed set. Raises KeystoreError if the directory has
+        one already."""
 
         def fill(keystore: KeystoreDatabase) -> None:
             for name, value in data.items():
@@ -109,7 +113,7 @@ class IssuerStore:
 
     @classmethod
     def open(cls, directory: Path, secret: Secret, epoch: Callable[[Parameters], int]) -> Self:
-        """Raises KeystoreError, WrongPassphrase."""
+        """Open the directory's keystore. Raises KeystoreError, WrongPassphrase."""
         store = cls(directory, KeystoreDatabase.open(directory / KEYSTORE, secret, KIND), epoch)
         try:
             check_version(store.keystore, directory)
@@ -128,8 +132,8 @@ class IssuerStore:
 
     @property
     def stamp(self) -> tuple[int, ...]:
-        """Another one whenever a set was published, by whomever; without a look into the keystore. It is the published
-        file's, which is replaced as a whole: times of a database's file may be the same for two changes."""
+        """A value that changes whenever any program publishes a set; it does not read the keystore. It is taken from
+        the published file, which is replaced as a whole: a database's file may have the same times for two changes."""
         try:
             found = (self.directory / PARAMETERS).stat()
         except OSError:
@@ -147,8 +151,8 @@ class IssuerStore:
 
     @contextmanager
     def change(self) -> Iterator[None]:
-        """What the block changes is durable when it ends, and then published. If the block fails, or what it changed
-        cannot be written, nothing of it is left for a later change."""
+        """A transaction: what the block changes is durable and published when it ends. If the block fails, or its
+        changes cannot be written, all of them are undone."""
         with self.keystore.change():
             yield
         self._publish()
@@ -180,15 +184,15 @@ class IssuerStore:
 
     @property
     def was_restored(self) -> bool:
-        """Whether this is an older state than one that there was: what it says of sessions and tokens is not to be
-        relied on, and none of its sets is the newest."""
+        """Whether the keystore is older than what was once published: its sessions and counts cannot be relied on, and
+        its newest set is not the newest."""
         if self.data["restored"] is not None:
             return True
         return (self.parameters.digest, self.stamp) != self._published and self.newer_set() is not None
 
     def newer_set(self) -> bytes | None:
-        """A set of this federation that was published and that the keystore does not know: then that was restored from
-        a backup."""
+        """The published set, if it is newer than the keystore's newest one, as after a restore from a backup; else
+        None."""
         present = self.parameters
         try:
             blob = (self.directory / PARAMETERS).read_bytes()
@@ -268,7 +272,7 @@ class IssuerStore:
 
 
 def said(data: Kept) -> bytes:
-    """What a federation card says beside its set, from what the keystore holds."""
+    """What a federation card has beside its set (PROTOCOL §12), encoded, from what the keystore holds."""
     service = _service(data)
     return cards.said(
         {

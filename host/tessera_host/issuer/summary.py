@@ -10,7 +10,7 @@ from .store import IssuerStore
 
 
 def summary(store: IssuerStore, epoch: int, now: int) -> dict[str, Any]:
-    """epoch: the current one."""
+    """What an issuer holds, without secrets, for JSON. epoch: the open one; now: unix seconds."""
     parameters, issuance, service = store.parameters, store.issuance, store.service
     warning = schedule.warning(parameters, now)
     return {

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import BatchIncomplete, BoardNotFound, SeveralBoards, TesseraError
+from ..text import count
 from . import detection
 from .desk import Desk
 from .relay_setup import InService, RelaySetup
@@ -33,11 +34,11 @@ class Batch:
 
     @property
     def open_rows(self) -> list[Row]:
-        """Those that are not in service yet."""
+        """The rows whose relay is not in service yet."""
         return [row for row in self._rows if not self._desk.journal.did(row.settings.name, "recorded")]
 
     def run(self) -> list[InService]:
-        """Put all that are open into service. Raises BatchIncomplete if some could not be; the others are."""
+        """Put every relay of the open rows into service. Raises BatchIncomplete if that failed for some of them."""
         done, failed = [], {}
         for row in self.open_rows:
             try:
@@ -79,7 +80,9 @@ class Batch:
                 if time.monotonic() > end:
                     raise
             except SeveralBoards as several:
-                raise SeveralBoards(several.message, "name each board's device in the column `device`") from None
+                raise SeveralBoards(
+                    several.message, "unplug others, or name each board's device in the column `device`"
+                ) from None
             if not asked:
                 self._ask_for(row)
                 asked = True
@@ -89,4 +92,6 @@ class Batch:
 def summary(done: list[InService], rows: list[Row], path: Path) -> str:
     """One line for a person."""
     earlier = len(rows) - len(done)
-    return f"{path}: {len(done)} put into service" + (f", {earlier} were already" if earlier else "")
+    return f"{path}: {count(len(done), 'relay')} put into service" + (
+        f", {earlier} in service before" if earlier else ""
+    )

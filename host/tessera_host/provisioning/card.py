@@ -25,7 +25,7 @@ class RelayCard:
 
     @property
     def words(self) -> list[str]:
-        """A fingerprint of both keys, 66 bits, to read out."""
+        """Six words, a fingerprint (66 bits) of both keys, to read out and compare."""
         return words(hashes.tagged("relay-words", self.static_key + self.ledger_key))
 
     @property
@@ -34,7 +34,7 @@ class RelayCard:
         return f"tessera relay {self.name} {addresses.shown(self.host, self.port)} {self.static_key.hex()}"
 
     def lines(self, with_code: bool) -> list[str]:
-        """For a terminal."""
+        """The card's lines for a terminal. with_code: with the QR code."""
         shown = [
             f"Relay       {self.name}",
             f"Address     {addresses.shown(self.host, self.port)}",

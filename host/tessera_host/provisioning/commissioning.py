@@ -27,7 +27,7 @@ SAMPLED_CELLS = 16
 CELL_SECONDS = 120.0
 ATTEMPTS = 2
 MEMBER_ADMITTED = refusal_name(NotAdmitted)  # the code of `commission` once nothing is disclosed any more
-DO_NOT_USE = "do not use this board as a relay; flash it anew, and report it if that does not help"
+DO_NOT_USE = "do not use this board as a relay; flash it anew, and report the error if it comes again"
 
 Advance = Callable[[int, int], None]
 SetNamed = Callable[[bytes], Parameters]
@@ -61,7 +61,10 @@ def check(console: Console, set_named: SetNamed, every_cell: bool, advance: Adva
             return None
         raise
     if not honest(parameters):
-        raise CommissioningFailed("the noise table does not have the δ that the parameters claim", "plan and sign anew")
+        raise CommissioningFailed(
+            "the noise table does not have the δ that the parameters claim",
+            "make a new plan and sign it: tessera issuer renew --plan",
+        )
     expected = cover.EpochCover(key, bytes(parameters.thresholds), parameters.constant)
     every = [(bucket, round_) for round_ in range(first, end) for bucket in range(parameters.buckets)]
     cells = every if every_cell else sample(every, SAMPLED_CELLS)
@@ -94,7 +97,7 @@ def dummies(expected: EpochCover, bucket: int, round_: int) -> list[bytes]:
 def _disclosed(console: Console, set_named: SetNamed) -> tuple[Parameters, int, int, int, bytes]:
     """(set, epoch, first round, round after the last, cover key). A damaged line is asked for once more."""
     failure: TesseraError = CommissioningFailed(
-        "what the relay tells of its commissioning epoch makes no sense", DO_NOT_USE
+        "the relay's answer about its commissioning epoch is malformed", DO_NOT_USE
     )
     for _ in range(ATTEMPTS):
         told = console.ask("commission").result
@@ -121,7 +124,7 @@ def _compare(console: Console, expected: EpochCover, bucket: int, round_: int) -
         if _records(answer.lines) == wanted and answer.result.get("count") == len(wanted):
             return len(wanted)
     raise CommissioningFailed(
-        f"the cover of bucket {bucket}, round {round_} is not the one that follows from the relay's key", DO_NOT_USE
+        f"the cover of bucket {bucket}, round {round_} does not follow from the relay's key", DO_NOT_USE
     )
 
 

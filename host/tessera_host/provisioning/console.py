@@ -25,19 +25,19 @@ class Answer(NamedTuple):
 
 
 class CommandRefused(RelayRefused):
-    """`code` is the word that the relay's words stand behind (firmware/device/explain.py)."""
+    """A relay's console refused a command. `code` is the word before the explanation (firmware/device/explain.py)."""
 
     def __init__(self, command: str, code: str, words: str) -> None:
-        super().__init__(f"the relay refused '{command}': {words}", "see what `tessera flash verify` says of it")
+        super().__init__(f"the relay refused '{command}': {words}", "check the relay: tessera flash verify")
         self.code = code
 
 
 class AtPrompt(BoardSilent):
-    """There is a board, at MicroPython's prompt."""
+    """The board on the line is at MicroPython's prompt and does not run the relay."""
 
 
 class Console:
-    """A conversation; a context manager."""
+    """The console of a relay on a serial port; a context manager that closes the port."""
 
     def __init__(self, device: str) -> None:
         """Raises BoardNotFound, PortDenied."""
@@ -57,9 +57,10 @@ class Console:
     def ask(
         self, name: str, *arguments: str | int, seconds: float = ANSWER_SECONDS, attempts: int = ATTEMPTS
     ) -> Answer:
-        """Raises CommandRefused with the relay's words, BoardSilent if it does not answer in time.
+        """Ask a command and wait for its answer. Raises CommandRefused with the relay's words, BoardSilent if it does
+        not answer in time.
 
-        Asked again if the answer does not come or is damaged: for questions, and commands that may be repeated.
+        The command is sent again if the answer does not come or is damaged, so it must be one that may be repeated.
         """
         for _ in range(attempts):
             self.line.write(b"\r\n" + " ".join((name, *map(str, arguments))).encode() + b"\n")
@@ -75,7 +76,7 @@ class Console:
             runs = not told.get("fault") and told.get("state") != "starting"
             if all(field in told for field in (STATUS_FIELDS + RELAY_FIELDS if runs else STATUS_FIELDS)):
                 return told
-        raise BoardSilent(f"the relay at {self.line.device} answers with garbage", "try another cable; " + SAFE)
+        raise BoardSilent(f"the answers of the relay at {self.line.device} are damaged", "try another cable; " + SAFE)
 
     def _answer(self, name: str, seconds: float) -> Answer | None:
         """None if none came in time (each line starts it anew), or a damaged one."""
@@ -94,7 +95,7 @@ class Console:
                 _, code, words = (line.decode(errors="replace") + "  ").split(" ", 2)
                 raise CommandRefused(name, code, words.rstrip())
             elif line.startswith(b">>> "):
-                raise AtPrompt(f"there is MicroPython's prompt at {self.line.device}, no relay", SAFE)
+                raise AtPrompt(f"MicroPython's prompt answers at {self.line.device}, not a relay", SAFE)
             elif line.startswith(result):
                 return _complete(lines, line[len(result) :])
         return None

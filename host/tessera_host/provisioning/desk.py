@@ -47,21 +47,24 @@ class Desk:
             if found.digest == digest and found.root_key == newest.root_key:
                 return found
         raise IntegrityError(
-            f"the relay went by a set (digest {digest.hex()[:16]}…) that is not among those in {self.directory / SETS}",
-            "name the issuer's own directory with --issuer; if this is it, do not use the board, and report it",
+            f"the relay used a parameter set (digest {digest.hex()[:16]}…) that is not in {self.directory / SETS}",
+            "name the issuer's own directory with --issuer; if this is it, do not use the board, and report the error",
         )
 
 
 def open_desk(directory: Path, finder: Finder, report: Report, issuer: Issuer | None = None) -> Desk:
-    """Raises UsageError, InvalidInput."""
+    """IT's side of the cable for the issuer in this directory. Raises UsageError, InvalidInput."""
     return Desk(directory, finder, report, Inventory(directory), Journal(directory), issuer)
 
 
 def read_parameters(directory: Path) -> Parameters:
-    """What the issuer published last."""
+    """The newest set that the issuer in this directory published. Raises UsageError, IntegrityError."""
     path = directory / PARAMETERS
     if not path.is_file():
-        raise UsageError(f"there is no issuer in {directory}", "tessera issuer init makes one; name it with --issuer")
+        raise UsageError(
+            f"there is no issuer in {directory}",
+            "name the issuer's directory with --issuer; to make an issuer: tessera issuer init",
+        )
     return _read(path)
 
 
@@ -71,7 +74,7 @@ def _read(path: Path) -> Parameters:
         parameters.verify()
     except (OSError, InvalidObject) as error:
         raise IntegrityError(
-            f"{path} is not what the issuer signed: {error}", "tessera issuer show writes it anew"
+            f"{path} is not what the issuer signed: {error}", "write it anew: tessera issuer show"
         ) from None
     return parameters
 

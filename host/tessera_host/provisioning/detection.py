@@ -17,7 +17,7 @@ from .finder import Finder, Port, Volume, read_volume
 from .prompt import NotOurs, Prompt
 from .serial_line import BoardGone
 
-PLUG_IN = "plug it in over USB; a Pico while its BOOTSEL button is held"
+PLUG_IN = "plug it in over USB; hold the BOOTSEL button of a Pico while you plug it in"
 STATUS_SECONDS = 1.5
 PATIENCE_SECONDS = 4.5
 GONE_SECONDS = 30.0  # in which a board that was flashed has a port
@@ -58,14 +58,14 @@ class Found:
 
 
 def candidates(finder: Finder) -> list[Port | Volume]:
-    """Everything that may be a board."""
+    """All ports and volumes of this computer that may be boards."""
     return [*finder.volumes(), *finder.ports()]
 
 
 def choose(finder: Finder, place: str | None, ignored: frozenset[str] = frozenset()) -> Port | Volume:
-    """The one that is meant: at `place` (a device or a volume's path), or the only one that is there.
+    """The port or volume at `place` (a device or a volume's path), or the only one that is plugged in.
 
-    ignored: places that are finished with. Raises BoardNotFound, SeveralBoards.
+    ignored: places of boards that this command has finished. Raises BoardNotFound, SeveralBoards.
     """
     there = candidates(finder)
     if place is not None:
@@ -90,12 +90,13 @@ def choose(finder: Finder, place: str | None, ignored: frozenset[str] = frozense
 
 
 def place_of(each: Port | Volume) -> str:
-    """What --port takes."""
+    """The place of a port or volume as --port takes it."""
     return each.device if isinstance(each, Port) else str(each.path)
 
 
 def identify(each: Port | Volume, patience_seconds: float = PATIENCE_SECONDS) -> Found:
-    """Ask what it is; what answers nothing within the patience is interrupted. Raises BoardSilent, PortDenied."""
+    """Ask a board what it is. What does not answer within patience_seconds is interrupted. Raises
+    BoardSilent, PortDenied."""
     if isinstance(each, Volume):
         return Found(str(each.path), volume=each, chip=rp2.chip_of(each))
     relay = ask_relay(each.device, patience_seconds)
@@ -114,7 +115,8 @@ def identify(each: Port | Volume, patience_seconds: float = PATIENCE_SECONDS) ->
 
 
 def ask_relay(device: str, patience_seconds: float = PATIENCE_SECONDS) -> dict[str, Any] | None:
-    """The status of a relay in service; None if none answers, at once if a prompt does. Interrupts nothing."""
+    """The status of a relay in service at this device, without interrupting it; None if no relay answers within
+    patience_seconds, or at once if MicroPython's prompt answers."""
     with Console(device) as console:
         try:
             attempts = max(1, round(patience_seconds / STATUS_SECONDS))
@@ -177,7 +179,8 @@ def board_for(found: Found, wanted: str | None, planned: str) -> str:
     if chip and chip != board.mcu:
         fitting = ", ".join(each.name for each in boards.BOARDS.values() if each.mcu == chip) or "no board"
         raise WrongBoard(
-            f"a {name} has {board.mcu}, {found} has {chip}", f"plug in a {name}, or choose with --board: {fitting}"
+            f"a {name} has the chip {board.mcu}, but {found} has {chip}",
+            f"plug in a {name}, or choose with --board: {fitting}",
         )
     if found.machine and "Pico" in found.machine and ("Pico W" in found.machine) != board.name.endswith("_W"):
         raise WrongBoard(f"{found} is not a {name}", "plug in the other board, or choose with --board")

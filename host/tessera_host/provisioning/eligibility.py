@@ -48,7 +48,7 @@ def check_name(desk: Desk, settings: Settings, found: Found) -> None:
         desk.issuer.check_relay(settings.name, settings.host, settings.port, settings.time_server)
     elif (entry["host"], entry["port"]) != (settings.host, settings.port):
         raise UsageError(
-            f"'{settings.name}' is listed at {addresses.shown(entry['host'], entry['port'])}",
+            f"'{settings.name}' is listed with the address {addresses.shown(entry['host'], entry['port'])}",
             f"repeat with --host {addresses.shown(entry['host'], entry['port'])}, or choose another name",
         )
 
@@ -61,14 +61,15 @@ def check_capacity(desk: Desk, board: str) -> None:
     room = chosen.ring_pages - SPARE_PAGES
     if most > room:
         raise WrongBoard(
-            f"a {board} keeps {room} records, these members may post {most}",
-            "use a board with more flash, or plan for this one",
+            f"a {board} has room for {room} records, and this office's members may post {most}",
+            f"use a board with more flash, or make a plan for this one: tessera plan --board {board}",
         )
     if chosen.cell_records is not None and needed.largest_cell > chosen.cell_records:
         raise WrongBoard(
-            f"the heap of a {board} has room for a cell of {chosen.cell_records} records, these members' may have "
-            f"{needed.largest_cell}",
-            "plan for this one, or use a relay on a computer: tessera relay new",
+            f"the heap of a {board} has room for {chosen.cell_records} records of one cell, and this office's cells "
+            f"may have {needed.largest_cell}",
+            f"make a plan for this board: tessera plan --board {board}; or use a relay on a computer: tessera relay "
+            "new",
         )
 
 
@@ -77,8 +78,8 @@ def check_same_board(desk: Desk, name: str, identity: dict[str, Any]) -> None:
     begun = desk.journal.fact(name, "chip_id")
     if begun not in (None, identity["chip_id"]) and listed(desk, name) is not None:
         raise OtherRelay(
-            f"'{name}' was begun on another board (chip {begun}, this one is {identity['chip_id']})",
-            f"plug that one in, or give it up: tessera relay remove {name} --issuer {desk.directory}",
+            f"the set-up of '{name}' began on another board (chip {begun}; this one is {identity['chip_id']})",
+            f"plug that board in, or give it up: tessera relay remove {name} --issuer {desk.directory}",
         )
 
 
@@ -87,6 +88,6 @@ def check_keys_drawn(desk: Desk, name: str, static_key: bytes, ledger_key: bytes
     entry = listed(desk, name)
     if entry is not None and (entry["key"], entry["ledger"]) != (static_key, ledger_key):
         raise OtherRelay(
-            f"'{name}' is listed with other keys: another board's, or those of this one before it was reset",
-            f"plug that board in, or give it up: tessera relay remove {name} --issuer {desk.directory}",
+            f"'{name}' is listed with other keys: this is another board, or the board was reset since",
+            f"plug in the board with those keys, or give it up: tessera relay remove {name} --issuer {desk.directory}",
         )

@@ -42,10 +42,10 @@ if sys.platform != "win32":
 # What to tell of a board that stops answering, before, while and after it is written to.
 _UNTOUCHED = "nothing was written, and it is safe to unplug the board"
 _WRITING = (
-    "it is safe to unplug the board: its loader cannot be overwritten, its keys and records were not touched; "
-    "plug it in and repeat the command: until that is done the relay may not start"
+    "it is safe to unplug the board: its loader cannot be overwritten, and its keys and records were not touched; "
+    "plug it in and repeat the command, as the relay may not start before"
 )
-_WRITTEN = "the image is on it and verified; it is safe to unplug it: plug it in again to start it"
+_WRITTEN = "the image was written and verified; it is safe to unplug the board: plug it in again to start it"
 
 Progress = Callable[[int, int], None]  # bytes done, bytes in all
 Logger = Callable[[str], None]  # a line that esptool prints
@@ -120,21 +120,21 @@ def _check_chip(visit: "_Visit", board: Board, planned: Plan) -> None:
     if visit.mcu != board.mcu:
         fitting = [name for name, other in BOARDS.items() if other.mcu == visit.mcu]
         raise WrongBoard(
-            f"the board on {visit.port} has the chip {visit.name}, {board.name} has {board.mcu}",
+            f"the board on {visit.port} has the chip {visit.name}, but {board.name} has {board.mcu}",
             f"nothing was written; plug in the other board, or give --board {' or '.join(fitting)}"
             if fitting
-            else "nothing was written; plug in the other board: there is no relay for this chip",
+            else "nothing was written; plug in another board: tessera has no image for this chip",
         )
     if visit.is_locked():
         raise WrongBoard(
-            f"the board on {visit.port} is locked: somebody else's secure boot or flash encryption is burnt into it",
+            f"the board on {visit.port} is locked: it has secure boot or flash encryption with somebody else's keys",
             "nothing was written; such a board can never become a relay: use another",
         )
     revision = int(visit.esp.get_chip_revision())
     if not planned.oldest_chip <= revision <= planned.newest_chip:
         raise WrongBoard(
-            f"the {visit.name} on {visit.port} is of revision {revision // 100}.{revision % 100}, which this image "
-            "does not start on",
+            f"the {visit.name} on {visit.port} has revision {revision // 100}.{revision % 100}, on which this image "
+            "does not start",
             "nothing was written; use another board, or an image that was built for this revision",
         )
 
@@ -145,7 +145,7 @@ def _check_flash(visit: "_Visit", board: Board) -> None:
         here = f"{found // 1024 // 1024} MB" if found else "no"
         raise WrongBoard(
             f"the board on {visit.port} has {here} flash, {board.name} needs {board.flash_bytes // 1024 // 1024} MB",
-            "nothing was written; use another board, or give the --board that this one is",
+            "nothing was written; use another board, or name this one with --board",
         )
 
 
@@ -160,7 +160,7 @@ def _check_kept(visit: "_Visit", planned: Plan, board: Board) -> None:
     if _is_blank(visit, here["keyring"]):
         return
     raise ImageRejected(
-        f"the relay on {visit.port} has its keys elsewhere than this image of {board.name} looks for them",
+        f"the relay on {visit.port} has its keys at another place in flash than this image of {board.name} expects",
         "nothing was written; keep the relay's own version, or erase its keys first with `tessera flash factory-reset`",
     )
 
@@ -290,9 +290,9 @@ class _Visit:
             return self._gone_away()
         if not self._line.is_open:  # esptool closes it when nothing answers at all
             return BoardSilent(
-                f"nothing on {self.port} answers as an ESP32 does",
-                f"{_UNTOUCHED}; hold its BOOT button while you plug it in and repeat the command, "
-                "with another cable if that does not help: some only charge",
+                f"no ESP32 answers on {self.port}",
+                f"{_UNTOUCHED}; hold its BOOT button while you plug it in, and repeat the command; if that does not "
+                "help, try another cable: some only charge",
             )
         try:
             if not self.answers():
@@ -300,7 +300,7 @@ class _Visit:
         except FAILURES:
             return self._gone_away()
         if self.esp is None:
-            return WrongBoard(f"the chip on {self.port} is none that is known here: {_words(error)}", _UNTOUCHED)
+            return WrongBoard(f"the chip on {self.port} is not supported: {_words(error)}", _UNTOUCHED)
         return FlashFailed(
             f"the board on {self.port} does not take the image: {_words(error)}",
             f"{self.state}; if that fails with a short cable too, the board is broken",

@@ -115,19 +115,19 @@ def plan(image: bytes, board: Board) -> Plan:
     try:
         partitions = {partition.name: partition for partition in read_table(image[table_at:])}
     except ValueError as error:
-        raise _rejected(board, f"{error} where an image of this board has one") from None
+        raise _rejected(board, str(error)) from None
     code = _first_code(partitions, board)
     headers = [
         _read_header(image, board, 0, "boot loader"),
         _read_header(image, board, code.offset - board.image_offset, "application"),
     ]
     if board.image_offset + len(image) > code.end:
-        raise _rejected(board, f"it reaches beyond the partition '{code.name}'")
+        raise _rejected(board, f"it is longer than the partition '{code.name}'")
     _check_kept(partitions, board)
     for partition in partitions.values():
         content = image[max(0, partition.offset - board.image_offset) : max(0, partition.end - board.image_offset)]
         if not partition.is_code and content.strip(BLANK):
-            raise _rejected(board, f"it holds something for the partition '{partition.name}'")
+            raise _rejected(board, f"it would overwrite the partition '{partition.name}'")
     return Plan(
         partitions,
         tuple(_segments(image, partitions, code, board.image_offset)),
@@ -157,7 +157,7 @@ def _first_code(partitions: dict[str, Partition], board: Board) -> Partition:
     for partition in partitions.values():
         if partition.is_code:
             return partition
-    raise _rejected(board, "its partition table has no place for code")
+    raise _rejected(board, "its partition table has no partition for code")
 
 
 def _read_header(image: bytes, board: Board, at: int, what: str) -> _Header:
@@ -166,7 +166,7 @@ def _read_header(image: bytes, board: Board, at: int, what: str) -> _Header:
     chip, oldest, newest = _HEADER.unpack_from(image, at)
     if chip != _CHIP_IDS[board.mcu]:
         name = next((name for name, number in _CHIP_IDS.items() if number == chip), f"chip {chip}")
-        raise _rejected(board, f"its {what} is for {name}, the board has {board.mcu}")
+        raise _rejected(board, f"its {what} is for the chip {name}, but the board has {board.mcu}")
     return _Header(oldest, newest or _ANY_REVISION)
 
 
@@ -174,16 +174,16 @@ def _check_kept(partitions: dict[str, Partition], board: Board) -> None:
     sectors = {"keyring": board.keyring_sectors, "ring": board.ring_sectors}
     for name in KEPT:
         if name not in partitions:
-            raise _rejected(board, f"its partition table has no '{name}'")
+            raise _rejected(board, f"its partition table lacks the partition '{name}'")
         length = partitions[name].length
         if length != sectors.get(name, length // SECTOR_BYTES) * SECTOR_BYTES:
-            raise _rejected(board, f"its partition '{name}' has {length} bytes")
+            raise _rejected(board, f"its partition '{name}' has the wrong length, {length} bytes")
         if partitions[name].end > board.flash_bytes:
-            raise _rejected(board, f"its partition '{name}' ends behind the flash")
+            raise _rejected(board, f"its partition '{name}' ends after the end of the flash")
 
 
 def _rejected(board: Board, reason: str) -> ImageRejected:
     return ImageRejected(
-        f"the image is not one for {board.name}: {reason}",
+        f"this is not an image for {board.name}: {reason}",
         f"nothing was written; use the firmware.bin that `make image BOARD={board.name}` makes, approved by the issuer",
     )

@@ -19,15 +19,17 @@ BOOT_LOADER_SECONDS = 60.0
 
 
 def flash(desk: Desk, name: str, board: str, found: Found, image: Image) -> Found:
-    """The board with the image running on it. Raises FlashFailed, BoardSilent and what rp2 and esp32 raise."""
+    """Write the image and wait for the board; the board with the image running on it. Raises FlashFailed, BoardSilent
+    and what rp2 and esp32 raise."""
     by_volume = boards.board(board).mcu in rp2.FAMILIES
     after = _pico(desk, name, board, found, image) if by_volume else _esp32(desk, name, board, found, image)
     told = after.identity or after.relay
     if told is None:
-        raise FlashFailed(f"the board was flashed, but {after}", "repeat the command")
+        raise FlashFailed(f"the board was flashed, but now there is {after}", "repeat the command")
     if (told["board"], told["version"]) != (image.board, image.version):
         raise FlashFailed(
-            f"the board runs version {told['version']} for {told['board']}, not the image's {image.version}",
+            f"the board runs version {told['version']} for {told['board']}, but the image is {image.version} for "
+            f"{image.board}",
             "unplug it, plug it in again and repeat the command",
         )
     return after

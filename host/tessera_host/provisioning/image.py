@@ -50,7 +50,8 @@ def find(named: Path | None, board: str) -> Path:
             return _release_at(folder)
     raise ImageRejected(
         f"there is no image for {board}",
-        f"make image BOARD={board}, then tessera issuer approve ISSUER build/{board}; or name one with --image",
+        f"make one: make image BOARD={board}; then: tessera issuer approve ISSUER build/{board}; or name one with "
+        "--image",
     )
 
 
@@ -60,9 +61,10 @@ def _release_at(path: Path) -> Path:
     if release.is_file():
         return release
     if not path.exists():
-        raise ImageRejected(f"there is no image at {path}", "check --image")
+        raise ImageRejected(f"there is no image at {path}", "check the path that --image names")
     raise ImageRejected(
-        f"the image in {folder} was never approved: there is no {RELEASE}", f"tessera issuer approve ISSUER {folder}"
+        f"the image in {folder} was never approved: there is no {RELEASE}",
+        f"approve it: tessera issuer approve ISSUER {folder}",
     )
 
 
@@ -71,7 +73,7 @@ def check(release_path: Path, federation_id: bytes, root_key: bytes, board: str)
     try:
         release = releases.load(release_path)
         if release.kind != IMAGE:
-            raise InvalidInput(f"{release_path} is not of a whole image", f"name the folder with {RELEASE}")
+            raise InvalidInput(f"{release_path} is not the release of a whole image", f"name the folder with {RELEASE}")
         path = releases.artifact_of(release_path, release)
         content = releases.read_artifact(path)
         releases.check(release, content, federation_id, root_key, board)

@@ -22,29 +22,29 @@ class Inventory:
     """A view of the file."""
 
     def __init__(self, directory: Path) -> None:
-        """Raises InvalidInput for a file that is no inventory."""
+        """Read inventory.json of the issuer's directory, if there is one. Raises InvalidInput."""
         self.path = directory / INVENTORY
         self._relays: dict[str, dict[str, Any]] = {}
         if self.path.exists():
             self._relays = _relays(self.path)
 
     def get(self, name: str) -> dict[str, Any] | None:
-        """What is recorded of a relay."""
+        """What is recorded of a relay, by FIELDS; None if nothing is."""
         found = self._relays.get(name)
         return dict(found) if found else None
 
     def record(self, name: str, **facts: Any) -> dict[str, Any]:
-        """Add or change what is recorded of a relay; all of it."""
+        """Add or change what is recorded of a relay; its whole entry. Raises ValueError for an unknown field."""
         entry = {**self._relays.get(name, {"name": name}), **facts}
         unknown = [field for field in entry if field not in FIELDS]
         if unknown:
-            raise ValueError(f"the inventory has no place for {unknown}")
+            raise ValueError(f"the inventory has no fields {unknown}")
         self._relays[name] = {field: entry[field] for field in FIELDS if field in entry}
         self._save()
         return dict(self._relays[name])
 
     def remove(self, name: str) -> None:
-        """The relay is none any more."""
+        """Remove a relay that was taken out of service; nothing if it is not recorded."""
         if self._relays.pop(name, None) is not None:
             self._save()
 
@@ -61,5 +61,6 @@ def _relays(path: Path) -> dict[str, dict[str, Any]]:
     except (ValueError, KeyError, TypeError):
         pass
     raise InvalidInput(
-        f"{path} is not an inventory of this version", "move it away; `tessera flash verify` adds relays"
+        f"{path} is not an inventory of this version of tessera",
+        "move it away; `tessera flash verify` makes a new one",
     )

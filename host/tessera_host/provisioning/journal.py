@@ -44,7 +44,7 @@ class Journal:
         return self._relays.get(relay, {}).get(name)
 
     def note(self, relay: str, step: str, **facts: Any) -> None:
-        """A step is done; facts (for JSON) stay with the relay. A relay that is past the step stays there."""
+        """Note that a step is done, with facts (for JSON) of the relay. A relay that is past the step stays there."""
         entry = self._relays.setdefault(relay, {})
         if not self.did(relay, step):
             entry["step"] = step
@@ -52,7 +52,7 @@ class Journal:
         self._save()
 
     def forget(self, relay: str) -> None:
-        """The board was reset: the relay begins anew."""
+        """Forget a relay whose board was reset, so that it begins anew."""
         if self._relays.pop(relay, None) is not None:
             self._save()
 
@@ -69,4 +69,6 @@ def _relays(path: Path) -> dict[str, dict[str, Any]]:
             return relays
     except (ValueError, KeyError, TypeError, AttributeError):
         pass
-    raise InvalidInput(f"{path} is not a journal of this version", "move it away; boards that are relays stay relays")
+    raise InvalidInput(
+        f"{path} is not a journal of this version of tessera", "move it away; boards that are relays stay relays"
+    )

@@ -19,7 +19,7 @@ from .setup_steps import RESTART_SECONDS, START_SECONDS
 
 
 def move(desk: Desk, place: str | None, settings: Settings) -> dict[str, Any]:
-    """Tell the relay that is plugged in, of this name, the network of these settings, and restart it: its status.
+    """Write the network of these settings to the relay that is plugged in, and restart it; the relay's status.
 
     Raises UsageError, OtherRelay, NotPermitted, ProvisioningFailed, BoardSilent.
     """
@@ -27,7 +27,7 @@ def move(desk: Desk, place: str | None, settings: Settings) -> dict[str, Any]:
     settings.check(status["board"])
     if status["repl"] == "closed":
         raise NotPermitted(
-            f"'{settings.name}' has a closed prompt: its network cannot be changed",
+            f"'{settings.name}' has no Python prompt (--closed), so its network cannot be changed",
             f"erase it and flash it anew: tessera flash factory-reset --relay {settings.name}",
         )
     if settings.wifi is not None:
@@ -54,4 +54,4 @@ def _tell(prompt: Prompt, network: dict[str, Any]) -> None:
     configuration = {**kept, **network}
     prompt.call("configure", json.dumps(configuration, ensure_ascii=False))
     if prompt.call("readback", nonce.hex())["configuration"] != as_read_back(configuration, nonce):
-        raise ProvisioningFailed("the board does not hold what was written", "repeat the command")
+        raise ProvisioningFailed("the board did not keep what was written to it", "repeat the command")

@@ -18,7 +18,7 @@ from mpremote.transport_serial import SerialTransport
 
 from ..errors import BoardSilent, ProvisioningFailed
 from . import serial_line
-from .serial_line import BoardGone
+from .serial_line import SAFE, BoardGone
 
 ENTER_SECONDS = 10
 ENTER_ATTEMPTS = 6
@@ -36,7 +36,7 @@ if "/bundle" in sys.path:
 
 
 class NotOurs(Exception):
-    """MicroPython is there, the relay's firmware is not: what it says of the machine it runs on."""
+    """MicroPython without the relay's firmware answered; the text is its name for the hardware."""
 
 
 class Prompt:
@@ -74,20 +74,20 @@ class Prompt:
         self.close()
 
     def call(self, function: str, *arguments: str | int) -> dict[str, Any]:
-        """The answer of a function of provision.py. All of them may be called again, so noise on the line costs a
-        second call and no more. Raises ProvisioningFailed with the board's words, BoardSilent, NotOurs.
+        """Call a function of provision.py; its answer. All of them may be called again, so a damaged answer is asked
+        for again. Raises ProvisioningFailed with the board's words, BoardSilent, NotOurs.
         """
         for attempt in range(ATTEMPTS):
             answer = self._called(function, arguments)
             if answer is not None:
                 if "error" in answer:
                     raise ProvisioningFailed(
-                        f"the board refused {function}: {answer['error']}", "repeat the command, or take another board"
+                        f"the board refused {function}: {answer['error']}", "repeat the command, or use another board"
                     )
                 return answer
             if attempt + 1 < ATTEMPTS:
                 self._enter()
-        raise BoardSilent(f"the board at {self.device} answers with garbage", "try another cable; " + serial_line.SAFE)
+        raise BoardSilent(f"the answers of the board at {self.device} are damaged", "try another cable; " + SAFE)
 
     def _called(self, function: str, arguments: tuple[str | int, ...]) -> dict[str, Any] | None:
         """None if what came back makes no sense."""
@@ -152,7 +152,7 @@ class Prompt:
             with contextlib.redirect_stdout(io.StringIO()):
                 yield
         except (TransportError, TransportExecError, struct.error, IndexError):
-            raise BoardSilent(f"the board at {self.device} does not answer", serial_line.SAFE) from None
+            raise BoardSilent(f"the board at {self.device} does not answer", SAFE) from None
         except (OSError, TypeError, ValueError):
             raise BoardGone(self.device) from None
 

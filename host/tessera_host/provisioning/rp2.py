@@ -17,7 +17,10 @@ from .serial_line import how_to_get_permission
 
 CHIPS = {"RPI-RP2": "rp2040", "RP2350": "rp2350"}
 FAMILIES = {"rp2040": 0xE48BFF56, "rp2350": 0xE48BFF59}
-SAFE = "it is safe to unplug: a Pico's boot loader cannot be overwritten; hold BOOTSEL, plug it in, repeat the command"
+SAFE = (
+    "it is safe to unplug the board, as a Pico's boot loader cannot be overwritten; hold BOOTSEL while you plug it in, "
+    "and repeat the command"
+)
 
 _BLOCK_BYTES = 512
 _MAGIC = (0x0A324655, 0x9E5D5157)
@@ -30,13 +33,11 @@ Advance = Callable[[int, int], None]
 
 
 def chip_of(volume: Volume) -> str:
-    """Raises WrongBoard for a volume of another maker's board."""
+    """The chip of a BOOTSEL volume, as boards name it. Raises WrongBoard for a volume of another maker's board."""
     try:
         return CHIPS[volume.board_id]
     except KeyError:
-        raise WrongBoard(
-            f"{volume.path} is a {volume.board_id}, not a Raspberry Pi Pico", "plug in a board that relays are made of"
-        ) from None
+        raise WrongBoard(f"{volume.path} is a {volume.board_id}, not a Raspberry Pi Pico", "plug in a Pico") from None
 
 
 def check_image(content: bytes, chip: str) -> None:
@@ -59,13 +60,13 @@ def check_image(content: bytes, chip: str) -> None:
     if families != {FAMILIES[chip]}:
         other = next((name for name, family in FAMILIES.items() if families == {family}), "another chip")
         raise WrongBoard(
-            f"the image is for {other}, the board that is plugged in has an {chip}; nothing was written",
+            f"the image is for {other}, but the board that is plugged in has an {chip}; nothing was written",
             "plug in the other board, or choose with --board",
         )
 
 
 def flash(finder: Finder, volume: Volume, content: bytes, advance: Advance) -> str:
-    """Write a UF2 image; how it was done. Raises FlashFailed, PortDenied, BoardSilent.
+    """Write a UF2 image; the words for how it was written. Raises FlashFailed, PortDenied, BoardSilent.
 
     With picotool installed it is written and read back by that; otherwise, or if that finds no board, by copying.
     """
@@ -95,7 +96,8 @@ def _by_picotool(program: str, content: bytes, volume: Volume) -> bool:
 
 
 def copy(folder: Path, content: bytes, advance: Advance) -> None:
-    """Copy an image to the volume, block after block, and make sure that all of it arrived."""
+    """Copy an image to the volume, block after block, and check that all of it arrived. Raises FlashFailed,
+    PortDenied."""
     path, sent = folder / "firmware.uf2", 0
     try:
         with open(path, "wb", buffering=0) as file:
@@ -127,7 +129,7 @@ def _why_not_written(folder: Path, sent: int, total: int, error: OSError) -> Exc
 
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return FlashFailed(
-            f"the volume {folder} is full", "remove what lies on it, or hold BOOTSEL and plug it in again"
+            f"the volume {folder} is full", "delete the files on it, or hold BOOTSEL and plug the board in again"
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         if error.errno == errno.EROFS:

@@ -57,7 +57,7 @@ class SerialLine:
             raise BoardGone(self.device) from None
 
     def read(self) -> bytes:
-        """What came, after at most 0.1 s."""
+        """The bytes that came, after at most 0.1 s; none if nothing came. Raises BoardGone."""
         unread, self._unread = self._unread, b""
         if unread:
             return unread
@@ -69,7 +69,7 @@ class SerialLine:
         return data
 
     def line(self, seconds: float) -> bytes | None:
-        """The next line without its end; None if there is none within so many seconds."""
+        """The next line without its line end; None if no line came within `seconds`. Raises BoardGone."""
         end = time.monotonic() + seconds
         collected = b""
         while time.monotonic() < end:
@@ -97,8 +97,10 @@ def _why_not_opened(device: str, error: Exception) -> BoardNotFound | PortDenied
     if number in _DENIED or isinstance(error, PermissionError):
         return PortDenied(f"this user may not open {device}", how_to_get_permission(Path(device)))
     if number in _IN_USE:
-        return PortDenied(f"another program has {device} open", "close terminals, Thonny and the like, then repeat")
-    return BoardNotFound(f"there is no board at {device}", "plug it in, or see with `tessera flash --dry-run` what is")
+        return PortDenied(
+            f"another program has {device} open", "close terminals and editors (Thonny), then repeat the command"
+        )
+    return BoardNotFound(f"there is no board at {device}", "plug it in; `tessera flash --dry-run` shows what is there")
 
 
 def how_to_get_permission(path: Path) -> str:

@@ -19,16 +19,18 @@ RESET_SECONDS = 180.0
 
 
 def find(desk: Desk, place: str | None, name: str | None) -> tuple[Found, dict[str, Any]]:
-    """The relay in service that is plugged in, with its status. Raises OtherRelay if it is not the one named."""
+    """Find the relay in service that is plugged in; it and its status. Raises BoardNotFound; OtherRelay if it does not
+    have this name."""
     found = detection.identify(detection.choose(desk.finder, place))
     if found.relay is None:
         raise BoardNotFound(
-            f"there is no relay in service at {found.place}, but {found}",
-            "a relay that was just plugged in takes a while to start; tessera flash --relay NAME makes one",
+            f"at {found.place} is no relay in service, but {found}",
+            "a relay that was just plugged in takes a while to start; to make one: tessera flash --relay NAME",
         )
     if name is not None and found.relay["name"] != name:
         raise OtherRelay(
-            f"the board at {found.place} is the relay '{found.relay['name']}', not '{name}'", "check --port"
+            f"the board at {found.place} is the relay '{found.relay['name']}', not '{name}'",
+            "plug in the right board, or name its port with --port",
         )
     return found, found.relay
 
@@ -46,7 +48,9 @@ def verify(desk: Desk, place: str | None, name: str | None, every_cell: bool) ->
     serving.check_self_test(status)
     entry = desk.inventory.get(name)
     if entry and (entry["key"], entry["ledger_key"]) != (status["static_key"], status["ledger_key"]):
-        raise OtherRelay(f"this '{name}' is not the board that the inventory has", "plug in the right board")
+        raise OtherRelay(
+            f"this '{name}' has other keys than the board in the inventory", "plug in the board that is listed"
+        )
     status = serving.set_clock(found.place, status)
     serving.check_round(parameters, status)
     current = status["parameter_digest"] == parameters.digest.hex()
@@ -74,7 +78,7 @@ def _listed(parameters: Parameters, status: dict[str, Any]) -> dict[str, Any] | 
 
 
 def log(desk: Desk, place: str | None, name: str | None) -> tuple[str, list[str]]:
-    """The relay's name and the lines of its log."""
+    """Read the log of the relay that is plugged in; the relay's name and the lines."""
     found, status = find(desk, place, name)
     with Console(found.place) as console:
         lines = console.ask("log").lines
@@ -82,10 +86,13 @@ def log(desk: Desk, place: str | None, name: str | None) -> tuple[str, list[str]
 
 
 def factory_reset(desk: Desk, place: str | None, name: str) -> Found:
-    """Make a relay a board that was never provisioned; its keys are erased first. Raises UsageError, BoardSilent."""
+    """Erase a relay, its keys first, so that its board is like one that was never a relay; what is there afterwards.
+    Raises UsageError, BoardSilent."""
     found, _ = find(desk, place, name)
     if " " in name:
-        raise UsageError("a relay whose name has blanks is reset with its button", "hold it while you plug it in")
+        raise UsageError(
+            "a relay whose name has spaces can only be reset with its button", "hold the button while you plug it in"
+        )
     ports = detection.known_ports(desk.finder, found)
     desk.report.step(f"erasing '{name}'")
     with Console(found.place) as console:

@@ -6,6 +6,7 @@ Owns these questions and the waiting for their answers. Who asks them, and what 
 import time
 from typing import Any
 
+from .. import duration
 from ..errors import BoardSilent, CommissioningFailed, OtherRelay, ProvisioningFailed, TesseraError
 from . import commissioning, detection
 from .console import Console
@@ -17,7 +18,7 @@ JOIN_SECONDS = 30.0
 
 
 def wait_for_relay(place: str, seconds: float) -> dict[str, Any]:
-    """The status of a relay that starts, not interrupted. Raises BoardSilent."""
+    """Wait at most `seconds` for a relay that starts, without interrupting it; its status. Raises BoardSilent."""
     end = time.monotonic() + seconds
     seen = time.monotonic()
     while time.monotonic() < end:
@@ -32,7 +33,7 @@ def wait_for_relay(place: str, seconds: float) -> dict[str, Any]:
         time.sleep(0.2)
     raise BoardSilent(
         f"the relay does not serve after {seconds:.0f} s",
-        "it may still be filling its record ring; if its light does not show that it serves, " + SAFE,
+        "it may still be preparing its flash; if its light does not show that it serves, " + SAFE,
     )
 
 
@@ -43,14 +44,15 @@ def ask_status(place: str) -> dict[str, Any]:
 
 
 def set_clock(place: str, status: dict[str, Any]) -> dict[str, Any]:
-    """The status with a round open: the time is told to a relay that has none. Raises CommissioningFailed."""
+    """Tell the time to a relay that has none, and wait until it opens a round; its status. Raises
+    CommissioningFailed."""
     end = time.monotonic() + CLOCK_SECONDS
     with Console(place) as console:
         while not status["fault"] and status["open_round"] is None:
             if time.monotonic() > end:
                 raise CommissioningFailed(
-                    "the relay has the time and opens no round",
-                    "check this computer's clock, and that the federation's genesis is past",
+                    "the relay has the time, but opens no round",
+                    "check this computer's clock; if the federation's first round is in the future, wait for it",
                 )
             if status["clock"] == "unknown":
                 console.ask("clock", time.time_ns() // 1_000_000)
@@ -60,7 +62,7 @@ def set_clock(place: str, status: dict[str, Any]) -> dict[str, Any]:
 
 
 def wait_for_network(place: str) -> dict[str, Any]:
-    """The status of a relay with Wi-Fi once it has an address, or had time enough to get one."""
+    """Wait until a relay with Wi-Fi has an address, at most 30 s; its status."""
     end = time.monotonic() + JOIN_SECONDS
     status = ask_status(place)
     while not status.get("address") and time.monotonic() < end:
@@ -75,7 +77,7 @@ def trouble(status: dict[str, Any]) -> str | None:
 
 
 def rounds_apart(parameters: Any, status: dict[str, Any]) -> int:
-    """How far the relay's round is from the one of this computer's clock."""
+    """The number of rounds between the relay's open round and the round of this computer's clock."""
     ours: int = parameters.round_at(int(time.time()))
     return abs(ours - int(status["open_round"]))
 
@@ -84,9 +86,16 @@ def check_round(parameters: Any, status: dict[str, Any]) -> None:
     """Raise CommissioningFailed if members whose clock is this computer's would refuse the relay."""
     if rounds_apart(parameters, status) > 1:
         raise CommissioningFailed(
-            f"the relay is in round {status['open_round']}, this computer in {parameters.round_at(int(time.time()))}",
-            "set this computer's clock, or see why the relay reaches no time server",
+            f"the relay's clock is about {_apart(parameters, status)} this computer's",
+            "set this computer's clock, or check why the relay reaches no time server",
         )
+
+
+def _apart(parameters: Any, status: dict[str, Any]) -> str:
+    """How the relay's clock stands to this computer's, like "3 h behind"."""
+    length = duration.about(rounds_apart(parameters, status) * parameters.round_seconds)
+    ahead = status["open_round"] > parameters.round_at(int(time.time()))
+    return f"{length} {'ahead of' if ahead else 'behind'}"
 
 
 def check_no_fault(status: dict[str, Any]) -> None:
@@ -100,17 +109,19 @@ def check_radio(status: dict[str, Any]) -> None:
     if status.get("state") == "radio":
         raise ProvisioningFailed(
             "the board's radio does not answer",
-            "unplug the board, plug it in and repeat the command; if that does not help, take another board",
+            "unplug the board, plug it in and repeat the command; if that does not help, use another board",
         )
 
 
 def check_keys(status: dict[str, Any], listed: dict[str, Any] | None) -> None:
     """Raise OtherRelay unless the relay holds the keys it is listed with."""
     if listed is None:
-        raise OtherRelay(f"'{status['name']}' is a relay, but not of this federation", "check --issuer")
+        raise OtherRelay(
+            f"'{status['name']}' is not a relay of this federation", "name its issuer's directory with --issuer"
+        )
     if (status["static_key"], status["ledger_key"]) != (listed["key"].hex(), listed["ledger"].hex()):
         raise OtherRelay(
-            f"this '{status['name']}' has other keys than the one that is listed", "plug in the right board"
+            f"this '{status['name']}' has other keys than the issuer lists", "plug in the board that is listed"
         )
 
 

@@ -44,7 +44,7 @@ class Wifi:
     def check(self, board: str) -> None:
         """Raise UsageError unless a board can join it."""
         if not 0 < len(self.ssid.encode()) <= _SSID_BYTES:
-            raise UsageError("the name of a Wi-Fi network has 1 to 32 bytes", "check --ssid")
+            raise UsageError("the name of a Wi-Fi network has 1 to 32 bytes", "check the name that --ssid gives")
         if boards.board(board).mcu.startswith("esp32"):
             if self.country:
                 raise UsageError(f"an {board} takes the country from its access point", "leave out --country")
@@ -56,8 +56,8 @@ class Wifi:
             raise UsageError(f"'{self.country}' is not a country", "write two letters, like --country DE")
         if self.security and self.security not in _SECURITY:
             raise UsageError(
-                f"'{self.security}' is no security that can be chosen",
-                f"it is {' or '.join(_SECURITY)}; leave it out for WPA2",
+                f"'{self.security}' is not a security of Wi-Fi that tessera knows",
+                f"choose {' or '.join(_SECURITY)}; leave --security out for WPA2",
             )
 
     def with_password(self) -> "Wifi":
@@ -66,9 +66,9 @@ class Wifi:
             return self
         password = passphrase.wifi_password(self.ssid, self.password_file)
         if password and not 8 <= len(password.encode()) <= 63:
-            raise UsageError("a Wi-Fi password has 8 to 63 bytes", "an open network has an empty one")
+            raise UsageError("a Wi-Fi password has 8 to 63 bytes", "for an open network leave it empty")
         if not password and self.security:
-            raise UsageError("an open Wi-Fi network has no security", "leave out --security")
+            raise UsageError("an open Wi-Fi network has no security", "leave out --security, or give its password")
         return replace(self, password=password)
 
 
@@ -95,18 +95,20 @@ class Settings:
         if network != "wlan" and self.wifi is not None:
             raise UsageError(f"a {board} has no Wi-Fi", "leave out --ssid, or choose another --board")
         if network == "ppp" and self.address is not None:
-            raise UsageError(f"a {board} gets its address over its line", "leave out --address")
+            raise UsageError(f"a {board} gets its address over its serial line", "leave out --address")
         if self.wifi:
             self.wifi.check(board)
         if is_websocket(self.host):
-            raise UsageError("a board speaks TCP, and no WebSocket", "name it like --host relay.example.org")
+            raise UsageError(
+                "a board serves TCP only, not WebSockets", "give a plain host name, like --host relay.example.org"
+            )
         if self.hostname and not _HOSTNAME.fullmatch(self.hostname):
             raise UsageError(f"'{self.hostname}' is not a host name", "use letters a to z, digits and hyphens")
         if self.repl not in ("open", "closed"):
-            raise UsageError(f"repl is '{self.repl}'", "it is open or closed")
+            raise UsageError(f"repl cannot be '{self.repl}'", "write open or closed")
         clocks = boards.board(board).mhz
         if self.mhz is not None and self.mhz not in clocks:
-            offered = f"it has {' or '.join(map(str, clocks))}" if clocks else "leave out --mhz"
+            offered = f"choose --mhz {' or '.join(map(str, clocks))}" if clocks else "leave out --mhz"
             raise UsageError(f"a {board} has no clock of {self.mhz} MHz", offered)
 
     def configuration(self) -> dict[str, Any]:
@@ -144,7 +146,7 @@ def fixed_address(address: str | None, gateway: str | None, dns: str | None) -> 
     """{"ip", "netmask", "gateway", "dns"} of options like 10.0.0.7/24, None without any. Raises UsageError."""
     if address is None:
         if gateway or dns:
-            raise UsageError("a gateway needs an address", "write --address 10.0.0.7/24 --gateway 10.0.0.1")
+            raise UsageError("--gateway and --dns need an --address", "write --address 10.0.0.7/24 --gateway 10.0.0.1")
         return None
     try:
         interface = ipaddress.IPv4Interface(address)
@@ -154,10 +156,11 @@ def fixed_address(address: str | None, gateway: str | None, dns: str | None) -> 
         name_server = ipaddress.IPv4Address(dns or gateway)
     except ValueError:
         raise UsageError(
-            f"'{address}' is not a fixed address with its gateway", "write --address 10.0.0.7/24 --gateway 10.0.0.1"
+            f"'{address}' is not an address with its network and gateway",
+            "write --address 10.0.0.7/24 --gateway 10.0.0.1",
         ) from None
     if first not in interface.network:
-        raise UsageError(f"the gateway {first} is not in the network of {interface}", "check --gateway")
+        raise UsageError(f"the gateway {first} is not in the network of {interface}", "check --address and --gateway")
     return {"ip": str(interface.ip), "netmask": str(interface.netmask), "gateway": str(first), "dns": str(name_server)}
 
 
@@ -183,13 +186,13 @@ def read_batch(path: Path) -> list[Row]:
         try:
             rows.append(_row(cells, path.parent))
         except (UsageError, ValueError) as error:
-            text = error.message if isinstance(error, UsageError) else "a cell that makes no sense"
+            text = error.message if isinstance(error, UsageError) else "a cell is missing or malformed"
             raise InvalidInput(f"{path}, line {reader.line_num}: {text}", "correct the line") from None
     names = [row.settings.name for row in rows]
     if doubled := next((name for name in names if names.count(name) > 1), None):
-        raise InvalidInput(f"{path} has two relays '{doubled}'", "give each a name of its own")
+        raise InvalidInput(f"{path} has two relays '{doubled}'", "give each relay its own name")
     if not rows:
-        raise InvalidInput(f"{path} names no relay", "add a line for each")
+        raise InvalidInput(f"{path} names no relay", "add a line for each relay")
     return rows
 
 

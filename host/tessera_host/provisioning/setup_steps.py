@@ -40,8 +40,8 @@ Ask = Callable[[str], str | None]
 class Request:
     """What the user asked for.
 
-    confirm(question) -> bool is asked before something else than a relay is overwritten; ask(question) -> text what the
-    board needs and nobody said, None if there is nobody to ask.
+    confirm(question) -> bool is asked before anything but a relay's firmware is overwritten; ask(question) gives a text
+    that the board needs and no option gave, or None if nobody can be asked.
     """
 
     settings: Settings
@@ -106,7 +106,8 @@ class Work:
 
 
 class SetupStep(ABC):
-    """`words` name it in a dry run. A relay of which a step that `changes` was taken was not in service before."""
+    """One step from a board to a relay in service. `words` name it in a dry run; `changes` is true for a step that no
+    relay in service needs."""
 
     words: ClassVar[str]
     changes: ClassVar[bool] = False
@@ -116,11 +117,11 @@ class SetupStep(ABC):
 
     @abstractmethod
     def done(self) -> bool:
-        """Whether the board, or the journal, shows that it need not be done. Changes nothing."""
+        """Whether the board or the journal shows that the step is not needed. Changes nothing."""
 
     @abstractmethod
     def run(self) -> None:
-        """Raises TesseraError; what was reached is in the journal."""
+        """Do the step. Raises TesseraError; the journal has how far it came."""
 
 
 class FlashImage(SetupStep):
@@ -146,7 +147,7 @@ class FlashImage(SetupStep):
         found = self.work.found
         with self.work.desk.report.paused():
             if not self.work.request.confirm(f"Overwrite {found}, with all that is on it?"):
-                raise NotPermitted(f"{found} is left as it is", "--yes overwrites it")
+                raise NotPermitted(f"{found} is left as it is", "to overwrite it without a question: --yes")
 
 
 class GetPassword(SetupStep):
@@ -223,7 +224,7 @@ class HandOver(SetupStep):
         assert self.work.keys is not None
         issuer, key = self.work.desk.issuer, bytes.fromhex(self.work.keys["key"])
         if issuer is not None:
-            return issuer.begins_with(key)
+            return issuer.first_set_for(key)
         parameters = self.work.desk.parameters
         listed = parameters.relay_with(key)
         if listed is None:
@@ -252,8 +253,8 @@ class HandOver(SetupStep):
         wrong = [field for field, value in right.items() if told.get(field) != value]
         if wrong:
             raise ProvisioningFailed(
-                f"the board does not hold what was written: {', '.join(wrong)}",
-                "repeat the command; if it fails again, take another board",
+                f"the board did not keep what was written to it: {', '.join(wrong)}",
+                "repeat the command; if it fails again, use another board",
             )
 
 
@@ -278,12 +279,14 @@ class WaitUntilServing(SetupStep):
 
     def run(self) -> None:
         work, place = self.work, self.work.found.place
-        work.say("waiting until it serves (a first start fills its record ring)")
+        work.say("waiting until it serves (a first start prepares its flash)")
         status = serving.set_clock(place, serving.wait_for_relay(place, START_SECONDS))
         serving.check_no_fault(status)
         serving.check_radio(status)
         if status["name"] != work.name:
-            raise OtherRelay(f"the board at {place} is the relay '{status['name']}'", "plug in the right board")
+            raise OtherRelay(
+                f"the board at {place} is the relay '{status['name']}', not '{work.name}'", "plug in the right board"
+            )
         serving.check_keys(status, eligibility.listed(work.desk, work.name))
         work.desk.journal.note(work.name, "serving")
         serving.check_self_test(status)
@@ -302,7 +305,7 @@ class Commission(SetupStep):
         with Console(work.found.place) as console:
             compared = commissioning.check(console, desk.set_named, work.request.every_cell, desk.report.advance)
         if compared is None:
-            desk.report.note("a member uses the relay already: its cover is not disclosed any more")
+            desk.report.note("members already use the relay, so it no longer discloses its cover")
         desk.journal.note(work.name, "commissioned", commissioned=compared.told() if compared else None)
 
 

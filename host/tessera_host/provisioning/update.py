@@ -24,12 +24,12 @@ from .desk import Desk
 RELEASES = ("bundle.release", "slot.release")
 STAGE_SECONDS = 3600.0  # a place is erased in windows after seals
 TRIAL_SECONDS = 1200.0
-SAFE = "it is safe to unplug: the relay goes on with the code it has"
+SAFE = "it is safe to unplug the board: the relay keeps the code it has"
 
 
 @dataclass(frozen=True)
 class Updated:
-    """What came of it: the versions before and after."""
+    """The result of an update: the versions before and after, and whether they differ."""
 
     name: str
     before: str
@@ -49,7 +49,7 @@ def update_relay(desk: Desk, place: str | None, name: str | None, named: Path | 
     with Console(found.place) as console:
         _stage(desk, console, release, artifact, version)
         parameters = desk.parameters
-        desk.report.step(f"version {version} is there; it starts")
+        desk.report.step(f"version {version} is on the board; restarting it")
         console.ask("activate")
     after = _outcome(desk, found.place, version, int(status["boots"]), 3.0 * parameters.round_seconds)
     if desk.inventory.get(relay):
@@ -69,7 +69,7 @@ def _find(named: Path | None, board: str) -> Path:
                 return (folder if folder.is_dir() else folder.parent) / name
     raise ImageRejected(
         f"there is no approved code for {board}",
-        f"tessera issuer approve ISSUER build/{board}; or name it with --image",
+        f"approve it: tessera issuer approve ISSUER build/{board}; or name its folder with --image",
     )
 
 
@@ -92,12 +92,12 @@ def _stage(desk: Desk, console: Console, release: Release, artifact: bytes, vers
         try:
             step = asyncio.run(stage(line, release, artifact, desk.report.advance))
         except CommandRefused as refusal:
-            raise FlashFailed(refusal.message, f"{SAFE}; the same command goes on") from None
+            raise FlashFailed(refusal.message, f"{SAFE}; repeat the command to go on") from None
         if step.state == STAGED:
             return
         if step.state != WAIT or time.monotonic() > end:
-            raise FlashFailed("the relay does not take the code", f"{SAFE}; the same command goes on")
-        desk.report.note(f"the place for it is being erased; going on in {step.wait_seconds} s")
+            raise FlashFailed("the relay does not take the code", f"{SAFE}; repeat the command to go on")
+        desk.report.note(f"the relay erases the place for it; going on in {step.wait_seconds} s")
         time.sleep(min(step.wait_seconds + 1, max(1.0, end - time.monotonic())))
 
 
@@ -120,6 +120,6 @@ def _outcome(desk: Desk, place: str, version: str, boots: int, serving_seconds: 
         if status["version"] != version:
             raise FlashFailed(
                 f"version {version} did not serve a round; the relay went back to {status['version']} by itself",
-                "tessera flash export-log shows what it noted; the records and keys are as they were",
+                "its records and keys are as they were; for what it logged: tessera flash export-log",
             )
-    raise BoardSilent(f"the relay does not say what became of version {version}", SAFE)
+    raise BoardSilent(f"the relay did not report whether version {version} serves", SAFE)

@@ -2,7 +2,7 @@
 
 Owns the request that leaves that machine, a file of JSON with public keys only, and what the set that comes back has to
 be. Leaves to others: the relay's directory (issuer/relay_directory.py), listing it (issuer.py: add_relay_keys), the
-relay that runs (gateway.py). Boards do the same over their cable.
+relay that runs (server_relay.py). Boards do the same over their cable.
 
 Whoever asks proves that it has the ledger key: the signature is BIP-340's, over everything else. That the request comes
 from whom it says two people compare, by the words of its keys.
@@ -25,7 +25,7 @@ from ..issuer.relay_directory import CONFIGURATION, PARAMETERS, RelaySecrets, wi
 from ..planning import boards
 from ..protocol import addresses
 from ..protocol.limits import check_name
-from .gateway import identity, read_configuration
+from .server_relay import identity, read_configuration
 
 VERSION = 1
 KIND = "tessera-relay-request"
@@ -44,13 +44,13 @@ class RelayRequest:
     signature: bytes
 
     def text(self) -> str:
-        """The file."""
+        """The request as a JSON file."""
         said = _said(self.name, self.host, self.port, self.static_key, self.ledger_key)
         return json.dumps(said | {"signature": self.signature.hex()}, indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
     def read(cls, text: str) -> Self:
-        """Raises InvalidInput."""
+        """Read a request and check its signature. Raises InvalidInput."""
         try:
             said = json.loads(text)
             fields = [said[name] for name in _FIELDS]
@@ -62,12 +62,14 @@ class RelayRequest:
             known = typed = False
         if not (known and typed):
             raise InvalidInput(
-                "this is no request of a relay", "tessera relay request makes one, on the relay's machine"
+                "this is not a relay's request", "make one on the relay's machine: tessera relay request"
             )
         if (len(static_key), len(ledger_key), len(signature)) != (33, 32, 64) or not curve.verify(
             signature, found._message, ledger_key
         ):
-            raise InvalidInput("this request was changed on its way", "have it sent again, as a file")
+            raise InvalidInput(
+                "this request was changed on its way", "ask the relay's operators to send it again, as a file"
+            )
         return found
 
     @property
@@ -76,8 +78,8 @@ class RelayRequest:
 
 
 def request(name: str, host: str, port: int, directory: Path) -> RelayRequest:
-    """Make a relay's directory (new or empty) with its keys, and what asks for its place in a federation. Raises
-    UsageError."""
+    """Make a relay's directory (new or empty) with its keys, and the request to list it in a federation. host and port
+    are the address for members. Raises UsageError."""
     check_name("the relay's name", name)
     addresses.check(host, port, "--host", PORT)
     files.make_directory(directory)
@@ -100,24 +102,28 @@ def _message(said: dict[str, Any]) -> bytes:
 
 
 def accept(directory: Path, blob: bytes) -> Parameters:
-    """Complete a relay's directory by the set that IT gave back: from then on it can be started. Raises InvalidInput,
-    IntegrityError; UsageError if it was completed before: from then on a relay gets its sets over the network."""
+    """Write the set that IT sent back into the relay's directory, so that the relay can start. Raises InvalidInput,
+    IntegrityError; UsageError if the directory has a set already: later ones come over the network."""
     if not (directory / CONFIGURATION).is_file():
-        raise UsageError(f"there is no relay in {directory}", "tessera relay request makes one")
+        raise UsageError(f"there is no relay in {directory}", "make one first: tessera relay request")
     own = identity(read_configuration(directory))
     if (directory / PARAMETERS).exists():
         raise UsageError(
-            f"the relay in {directory} was admitted before", f"start it: tessera serve --storage {directory}"
+            f"the relay in {directory} already has its parameters", f"start it: tessera serve --storage {directory}"
         )
     try:
         found = Parameters(blob)
         found.verify()
     except InvalidObject as error:
-        raise InvalidInput(f"this is not what tessera relay admit wrote: {error}", "have it sent again") from None
+        raise InvalidInput(
+            f"this is not a file of tessera relay admit: {error}", "ask IT to send the answer again"
+        ) from None
     keys = own.static[1], own.ledger_key
     places = [place.id for place in found.relays if (place.static_key, place.ledger_key) == keys]
     if not places or found.column(places[0]) is None:
-        raise IntegrityError("this set is not for this relay", "send IT this relay's own request, and take its answer")
+        raise IntegrityError(
+            "this answer is for another relay", "send this relay's own request to IT, and use the answer to that one"
+        )
     widen(directory, boards.board("GATEWAY"), found)
     write_parameters(directory, blob)
     return found

@@ -36,7 +36,8 @@ class LedgerAnswers:
 
 
 async def ask(federation: Federation, relay: Relay, advance: Advance = lambda _: None) -> LedgerAnswers:
-    """Everything a relay's ledger has. Raises Unreachable, ErrorFrame or IntegrityError."""
+    """Ask a relay for all checkpoints of its ledger, its parameters and figures. advance(epochs asked for so far) is
+    called after each. Raises Unreachable, ErrorFrame or IntegrityError."""
     async with await _connected(federation, relay) as connection:
         info = await connection.info()
         parameters = await connection.params()

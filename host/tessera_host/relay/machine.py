@@ -25,7 +25,8 @@ _FRAME_BYTES = CELL_FRAME_BYTES + 48  # an object of Python's
 
 
 def allow_connections(machine: "ServerMachine") -> None:
-    """Have the system let this process open as many files as the machine bears connections. Raises UsageError."""
+    """Raise this process's limit of open files to what the machine's connections need. Raises UsageError if the system
+    does not allow that."""
     if sys.platform == "win32":  # no such limit there
         return
     import resource
@@ -35,7 +36,7 @@ def allow_connections(machine: "ServerMachine") -> None:
     if hard != resource.RLIM_INFINITY and hard < needed:
         raise UsageError(
             f"{machine.sessions} sessions need {needed} open files, and this system allows {hard}",
-            "choose fewer with --sessions, or allow more (ulimit -Hn; LimitNOFILE= of a unit)",
+            "use fewer sessions (--sessions), or allow more open files (ulimit -Hn, or LimitNOFILE= in the unit)",
         )
     if soft != resource.RLIM_INFINITY and soft < needed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
@@ -172,7 +173,7 @@ class KeptBatches:
         self.bytes = 0
 
     def get(self, bucket: int, round_: int, make: Callable[[], Batch]) -> _KeptBatch:
-        """The batch of a cell of a sealed round."""
+        """The batch of a cell of a sealed round; make() makes it if it is not kept."""
         kept = self._kept.get((bucket, round_))
         if kept is None:
             kept = self._kept[bucket, round_] = _KeptBatch(make())
@@ -189,6 +190,6 @@ class KeptBatches:
         kept.forget()
 
     def clear(self) -> None:
-        """Keep none: an epoch begins, and others expire."""
+        """Drop all batches, because an epoch begins and others expire."""
         for cell in list(self._kept):
             self._drop(cell)

@@ -2,7 +2,7 @@
 
 Owns the figures' names and the small HTTP server beside the relay. By default they are public: an office in which
 nobody writes shows the same ones as a busy one. Those that tell the two apart (how often something was committed, how
-large the database is, what the process uses) come with `load` only. What is counted stands in the gateway's relay.
+large the database is, what the process uses) come with `load` only. The relay itself counts.
 """
 
 import asyncio
@@ -25,8 +25,8 @@ from tessera.announcement import runtime_name
 
 from .. import __version__
 from ..errors import Unreachable
-from .gateway import Gateway
 from .health import Health
+from .server_relay import ServerRelay
 
 PATH, HEALTH = "/metrics", "/healthz"
 ANSWER_SECONDS = 5  # the relay's own loop that long without an answer is not well
@@ -34,12 +34,13 @@ _REQUEST_SECONDS = 2  # for a request to come in whole: one is served at a time
 _COMMITS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0)  # seconds
 
 
-class Figures(Collector):
-    """A registry of prometheus_client's with all figures of one gateway. more: those of what it is part of."""
+class RelayMetrics(Collector):
+    """All figures of one relay, as a registry of prometheus_client. load: also those that tell how much members
+    write; more: collectors of the fleet that the relay is part of."""
 
-    def __init__(self, gateway: Gateway, load: bool = False, more: Sequence[Collector] = ()) -> None:
-        self._gateway = gateway
-        self._health = Health(gateway)
+    def __init__(self, opened: ServerRelay, load: bool = False, more: Sequence[Collector] = ()) -> None:
+        self._opened = opened
+        self._health = Health(opened)
         self._load = load
         self.registry = CollectorRegistry()
         for each in (self, *more):
@@ -47,12 +48,12 @@ class Figures(Collector):
         if load:
             ProcessCollector(registry=self.registry)
             commits = Histogram(
-                "tessera_commit_seconds", "Until a change is durable.", buckets=_COMMITS, registry=self.registry
+                "tessera_commit_seconds", "Time until a change is durable.", buckets=_COMMITS, registry=self.registry
             )
-            gateway.database.committed = commits.observe
+            opened.database.committed = commits.observe
 
     def text(self) -> bytes:
-        """In Prometheus's text format."""
+        """The figures in Prometheus's text format."""
         return generate_latest(self.registry)
 
     def collect(self) -> Iterator[Metric]:
@@ -64,9 +65,9 @@ class Figures(Collector):
             yield self._storage()
 
     def _fixed(self) -> Iterator[Metric]:
-        relay = self._gateway.relay
+        relay = self._opened.relay
         about = {"version": __version__, "runtime": runtime_name(), "curve": curve.TIER}
-        yield InfoMetricFamily("tessera_relay", "What runs.", about)
+        yield InfoMetricFamily("tessera_relay", "Version, runtime and curve of the relay.", about)
         newest = relay.parameters.newest
         sets = [("newest", newest.serial, newest.digest)]
         if relay.epoch is not None:
@@ -79,48 +80,48 @@ class Figures(Collector):
         yield _gauge("tessera_round_seconds", "Length of a round.", newest.round_seconds)
         yield _gauge("tessera_epoch_rounds", "Rounds of an epoch.", newest.epoch_rounds)
         yield _gauge("tessera_starts", "Starts of this relay since it was made.", relay.boots)
-        yield _gauge("tessera_unreadable_pages", "Pages that the start found damaged.", relay.unreadable_pages)
+        yield _gauge("tessera_unreadable_pages", "Damaged pages found at the start.", relay.unreadable_pages)
 
     def _time(self) -> Iterator[Metric]:
-        relay = self._gateway.relay
+        relay = self._opened.relay
         clock, off = relay.clock, self._health.clock_off_seconds
-        yield _gauge("tessera_uptime_seconds", "Since the start.", clock.uptime_ms() / 1000)
-        yield _gauge("tessera_clock_known", "Whether the relay has a clock.", clock.known)
-        yield _gauge("tessera_clock_provisional", "Whether nothing has borne it out yet.", clock.provisional)
+        yield _gauge("tessera_uptime_seconds", "Time since the start.", clock.uptime_ms() / 1000)
+        yield _gauge("tessera_clock_known", "1 if the relay has a clock.", clock.known)
+        yield _gauge("tessera_clock_provisional", "1 until something confirms the clock.", clock.provisional)
         if off is not None:
-            yield _gauge("tessera_clock_off_seconds", "This computer's clock less the relay's.", off)
+            yield _gauge("tessera_clock_off_seconds", "This computer's clock minus the relay's.", off)
         if relay.open_round is None or relay.epoch is None:
             return
         yield _gauge("tessera_round", "The open round.", relay.open_round)
-        yield _gauge("tessera_first_round", "The first round kept.", relay.first_round)
+        yield _gauge("tessera_first_round", "The oldest round that is kept.", relay.first_round)
         yield _gauge("tessera_epoch", "The open epoch.", relay.epoch)
         left = relay.parameters.newest.end_epoch - relay.epoch
-        yield _gauge("tessera_schedule_epochs_left", "Epochs with keys, the open one with them.", max(0, left))
+        yield _gauge("tessera_schedule_epochs_left", "Epochs that have keys, with the open one.", max(0, left))
 
     def _counted(self) -> Iterator[Metric]:
-        relay = self._gateway.relay
+        relay = self._opened.relay
         figures = relay.figures
         yield _counter("tessera_sealed_rounds", "Rounds sealed since the start.", figures.sealed_rounds)
-        yield _counter("tessera_connections", "Connections that came.", figures.connections)
-        yield _counter("tessera_sent_bytes", "Sent, without what TCP adds.", figures.sent_bytes)
-        yield _counter("tessera_storage_faults", "Times that the storage failed.", figures.storage_faults)
-        handshakes = CounterMetricFamily("tessera_handshakes", "Handshakes done.", labels=["kind"])
+        yield _counter("tessera_connections", "Connections since the start.", figures.connections)
+        yield _counter("tessera_sent_bytes", "Bytes sent since the start, without TCP's own.", figures.sent_bytes)
+        yield _counter("tessera_storage_faults", "Failures of the storage since the start.", figures.storage_faults)
+        handshakes = CounterMetricFamily("tessera_handshakes", "Handshakes since the start.", labels=["kind"])
         for kind in ("full", "resumed"):
             handshakes.add_metric([kind], figures.handshakes[kind])
         yield handshakes
         refusals = CounterMetricFamily("tessera_refusals", "Refusals before AUTH, by their code.", labels=["code"])
-        away = self._gateway.server.turned_away if self._gateway.server else 0
+        away = self._opened.server.turned_away if self._opened.server else 0
         for code, number in sorted((figures.refusals + Counter(BUSY=away)).items()):
             refusals.add_metric([code], number)
         yield refusals
-        sessions = GaugeMetricFamily("tessera_sessions", "Sessions now.", labels=["state"])
+        sessions = GaugeMetricFamily("tessera_sessions", "Open sessions.", labels=["state"])
         for state, number in relay.sessions.items():
             sessions.add_metric([state], number)
         yield sessions
 
     def _storage(self) -> Metric:
-        used = GaugeMetricFamily("tessera_storage_bytes", "Of the database and its log.", labels=["file"])
-        for name, size in self._gateway.database.sizes().items():
+        used = GaugeMetricFamily("tessera_storage_bytes", "Size of the database and of its log.", labels=["file"])
+        for name, size in self._opened.database.sizes().items():
             used.add_metric([name], size)
         return used
 
@@ -147,23 +148,25 @@ class Watch:
 
     def __init__(
         self,
-        gateway: Gateway,
+        opened: ServerRelay,
         host: str,
         port: int,
         load: bool = False,
         more: Sequence[Collector] = (),
         complaints: Callable[[], list[str]] = list,
     ) -> None:
-        """more, complaints: of what the gateway is part of. Raises Unreachable if it cannot listen there."""
-        self._figures = Figures(gateway, load, more)
-        self._health = Health(gateway)
+        """load, more: as for RelayMetrics; complaints: what is wrong with the fleet that the relay is part of. Raises
+        Unreachable if it cannot listen there."""
+        self._figures = RelayMetrics(opened, load, more)
+        self._health = Health(opened)
         self._complaints = complaints
         self._loop = asyncio.get_running_loop()
         try:
             self._server = _bound(host, port)
         except OSError as error:
             raise Unreachable(
-                f"--metrics cannot listen at {host}, port {port}: {error.strerror}", "name another address or port"
+                f"--metrics cannot listen at {host}, port {port}: {error.strerror}",
+                "name another address or port, for example: --metrics 127.0.0.1:9100",
             ) from None
         self._server.set_app(self._application)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True)
@@ -186,9 +189,9 @@ class Watch:
 
     def _answer(self, method: str, path: str) -> Answer:
         if path not in (PATH, HEALTH):
-            return "404 Not Found", "text/plain", f"There are {PATH} and {HEALTH}.\n".encode()
+            return "404 Not Found", "text/plain", f"Only {PATH} and {HEALTH} exist.\n".encode()
         if method not in ("GET", "HEAD"):
-            return "405 Method Not Allowed", "text/plain", b"GET is understood.\n"
+            return "405 Method Not Allowed", "text/plain", b"Use GET.\n"
         made = asyncio.run_coroutine_threadsafe(self._made(path), self._loop)
         try:
             return made.result(ANSWER_SECONDS)

@@ -23,8 +23,8 @@ Sign = Callable[[bytes], bytes]  # the root key's signature (64 bytes) over a me
 async def operator(
     relay: Relay, access_keys: Sequence[bytes], federation_id: bytes, sign: Sign
 ) -> AsyncIterator[RelayConnection]:
-    """A connection that is the operator's. access_keys: those that the relay may have, the likeliest first. Raises
-    Unreachable, RelayRefused or IntegrityError."""
+    """Open a connection to a relay as its operator (PROTOCOL §5). access_keys: those that the relay may have, the
+    likeliest first; sign: by the root key. Raises Unreachable, RelayRefused or IntegrityError."""
     async with await _connected(relay, access_keys) as connection:
         await connection.operate(federation_id, relay.key, sign)
         yield connection
@@ -38,9 +38,8 @@ async def _connected(relay: Relay, access_keys: Sequence[bytes]) -> RelayConnect
             refusal = refused
     raise HelloRefused(
         refusal.message,
-        f"it is busy, or another relay than the '{relay.name}' that is listed now runs at "
-        f"{addresses.shown(relay.host, relay.port)}, such as the one that it replaces: stop that one and start the "
-        "new one there, then try again",
+        f"if it is busy, try again later; if another relay runs at {addresses.shown(relay.host, relay.port)}, for "
+        f"example the one that '{relay.name}' replaced, stop that one, start '{relay.name}' there and try again",
     )
 
 
@@ -53,7 +52,7 @@ async def update(
     artifact: bytes,
     advance: staging.Advance,
 ) -> int:
-    """Bring new code to a relay; seconds until it is tried. Goes on where an earlier one ended.
+    """Bring new code to a relay; the seconds until the relay tries it. An update that was cut short is continued.
 
     A relay has to erase before it takes any, which it does after seals: then this waits, without a connection.
     Raises RelayRefused if it does not take this release.
@@ -79,6 +78,6 @@ def _explained() -> Iterator[None]:
             raise
         raise RelayRefused(
             "the relay does not take this release",
-            "it has to be newer than what runs, for the relay's own board, and made for its base: compare them with "
-            "what `tessera relay status` says, or flash the whole image",
+            "a release has to be newer than the code that runs, for the relay's board, and made for its base: compare "
+            "it with what `tessera relay status` shows, or flash the whole image",
         ) from None

@@ -29,8 +29,8 @@ STOP_SECONDS = 10
 
 
 def binary() -> Path:
-    """MicroPython with the core frozen in: the one that the set-up names, or `micropython-tessera` on the path. Raises
-    UsageError if there is none."""
+    """Find MicroPython with the core frozen in: the one that the set-up names, or `micropython-tessera` on the path.
+    Raises UsageError."""
     named = os.environ.get(BINARY_VARIABLE)
     path = Path(named) if named and Path(named).exists() else shutil.which(BINARY)
     if path is None:
@@ -43,21 +43,21 @@ def binary() -> Path:
 
 
 def command(directory: Path, port: int, heap_kib: int = HEAP_KIB) -> list[str]:
-    """What runs a relay on MicroPython. Raises UsageError if it is not built."""
+    """The command line that runs a relay on MicroPython with a heap of heap_kib KiB. Raises UsageError if it is not
+    built."""
     relay = ["-m", "relay_unix", str(directory), "--port", str(port), "--report"]
     return [str(binary()), "-X", f"heapsize={heap_kib}k", *relay]
 
 
 def check_free(port: int, hint: str, name: str = "") -> None:
-    """Raise Unreachable if another program listens at this port, before anything is made or started; name: of what is
-    to listen there."""
+    """Raises Unreachable, with this hint, if this port cannot be listened at. name: of what will listen there."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as a relay does: what has ended is no program
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             what = f"{port} of this computer" + (f", for {name}," if name else "")
-            raise Unreachable(f"port {what} cannot be listened at: {error.strerror}", hint) from None
+            raise Unreachable(f"port {what} cannot be used: {error.strerror}", hint) from None
 
 
 class RelayProcess:
@@ -72,7 +72,7 @@ class RelayProcess:
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> Self:
-        """Start it and wait until it serves. Raises Unreachable with what it said if it does not."""
+        """Start the relay and wait until it serves. Raises Unreachable, with its last line, if it does not."""
         self.lines.clear()
         self._serving.clear()
         process = subprocess.Popen(
@@ -88,7 +88,7 @@ class RelayProcess:
         self._process, self._reader = process, reader  # whoever ends it from another thread finds both
         if not self._serving.wait(START_SECONDS) or not self.started:
             self.kill()
-            said = self.lines[-1] if self.lines else "it said nothing"
+            said = self.lines[-1] if self.lines else "it printed nothing"
             raise Unreachable(
                 f"the relay did not start at port {self.port}: {said}",
                 "if another program uses this port, choose another one: --port",
@@ -112,23 +112,25 @@ class RelayProcess:
 
     @property
     def started(self) -> bool:
-        """Whether it got as far as serving."""
+        """Whether it has begun to serve."""
         return READY in self.lines
 
     def wait(self) -> None:
-        """Until it ends by itself."""
+        """Wait until it ends by itself."""
         if self._process is not None:
             self._process.wait()
             self._reader.join()
 
     def stop(self) -> dict[str, Any]:
-        """Stop it in order; its closing report: runtime, curve_tier, heap_peak_bytes."""
+        """Stop it with SIGINT; its closing report: runtime, curve_tier, heap_peak_bytes. Raises TesseraError if it has
+        none."""
         self._end(signal.SIGINT)
         try:
             report: dict[str, Any] = json.loads(self.lines[-1])
         except (IndexError, ValueError):
             raise TesseraError(
-                "the relay did not end in order", "its last lines: " + " / ".join(self.lines[-3:])
+                "the relay did not stop cleanly; start it again",
+                "its last lines were: " + " / ".join(self.lines[-3:]),
             ) from None
         return report
 

@@ -19,7 +19,7 @@ Line = tuple[Relay, list[bytes], bytes, operating.Sign]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one relay: the serial of its newest set before and now; or why nothing did."""
+    """The result at one relay: the serial of its newest set before and now, or the error."""
 
     relay: str
     before: int | None = None
@@ -28,18 +28,18 @@ class Outcome:
 
 
 async def push(operator: Operator, relays: Iterable[Relay]) -> list[Outcome]:
-    """Bring the newest set to relays that have an older one."""
+    """Bring the newest set to each relay that has an older one; one result a relay, errors included."""
     return [await _settled(operator, relay, _push) for relay in relays]
 
 
 async def push_time(operator: Operator, relays: Iterable[Relay]) -> list[Outcome]:
-    """Tell relays the time."""
+    """Bring a signed time statement to each relay; one result a relay, errors included."""
     return [await _settled(operator, relay, _push_time) for relay in relays]
 
 
 async def newest_sets(operator: Operator, known: Sequence[bytes]) -> list[tuple[Relay, bytes | TesseraError]]:
-    """What each relay has as its newest set, for an issuer that was restored from a backup: a set that is known from
-    elsewhere may have the access key by which it can be asked."""
+    """Ask each relay for its newest set (its own copy, as bytes), for an issuer that was restored from a backup.
+    known: sets from elsewhere, whose access keys are tried too."""
     access_keys = [*(parsed(blob).access_key for blob in known), *operator.access_keys]
     asking = replace(operator, access_keys=access_keys)
     found: list[tuple[Relay, bytes | TesseraError]] = []
@@ -65,8 +65,8 @@ async def _push(operator: Operator, relay: Relay, connection: RelayConnection) -
     newest, before = operator.parameters, (await connection.status()).serial
     if before > newest.serial:
         raise UsageError(
-            f"{relay.name} has a set of serial {before}, and the newest here is {newest.serial}",
-            "was this keystore restored from a backup? Then: tessera issuer restored DIR",
+            f"{relay.name} has parameters of serial {before}, but the newest of this issuer are {newest.serial}",
+            "if this keystore was restored from a backup: tessera issuer restored DIR",
         )
     if before < newest.serial:
         await connection.push(newest.copy_for(relay.id))

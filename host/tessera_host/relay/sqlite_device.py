@@ -46,18 +46,18 @@ _ERRNO = {
     sqlite3.SQLITE_NOTADB: errno.EINVAL,
 }
 _HINTS = {
-    errno.ENOSPC: "make room, and start it again: what it acknowledged is kept",
-    errno.EROFS: "it is mounted read-only, or is another user's: mend that, and start it again: what it acknowledged is"
-    " kept",
-    errno.EBUSY: "another program has it open: end that one first",
-    errno.EACCES: "look at its rights and those of its directory",
+    errno.ENOSPC: "make room on the disk and start it again; what it acknowledged is kept",
+    errno.EROFS: "it is on a read-only disk, or belongs to another user: change that and start it again; what it "
+    "acknowledged is kept",
+    errno.EBUSY: "stop the program that has it open, then try again",
+    errno.EACCES: "check the access rights of the file and of its directory",
     errno.ENOENT: "make its directory first, or name another place",
-    errno.EINVAL: "it is something else: name the database that the relay ran with",
+    errno.EINVAL: "it is another kind of file: name the database that the relay ran with",
 }
 
 
 class NotThisRelays(Exception):
-    """The database is another relay's, or none of a relay."""
+    """The file is the database of another relay, or not a relay's database."""
 
 
 class _Changes:
@@ -116,7 +116,7 @@ class Tick:
         return self.done.is_set()
 
     async def wait(self) -> None:
-        """Raises OSError if it could not be written."""
+        """Wait until the commit is done. Raises OSError if it failed."""
         await self.done.wait()
         if self.error is not None:
             raise self.error
@@ -161,7 +161,7 @@ class Database:
         (application,) = self._connection.execute("PRAGMA application_id").fetchone()
         (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if application != _APPLICATION and tables:
-            raise NotThisRelays("it is no database of a relay")
+            raise NotThisRelays("it is not a relay's database")
 
     def _check_owner(self, static_key: bytes) -> None:
         if not self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
@@ -169,15 +169,15 @@ class Database:
                 self._connection.execute(statement)
             self._connection.execute("INSERT INTO owner VALUES (?)", (static_key,))
         if self._connection.execute("SELECT static_key FROM owner").fetchall() != [(static_key,)]:
-            raise NotThisRelays("it is the storage of another relay")
+            raise NotThisRelays("it belongs to another relay")
 
     def region(self, name: str, sectors: int, blank_is_public: bool = False) -> "SqliteDevice":
-        """blank_is_public: whether how long a read takes may tell that a page was never programmed. Raises OSError if
-        the file is damaged."""
+        """A block device for one region of so many sectors. blank_is_public: whether the time of a read may tell that a
+        page was never programmed. Raises OSError if the file is damaged."""
         return SqliteDevice(self, name, sectors, blank_is_public)
 
     def sizes(self) -> dict[str, int]:
-        """Bytes of its files: the database, and the log of changes."""
+        """The sizes of its files in bytes: of the database, and of its log of changes."""
         log = self.path.with_name(self.path.name + "-wal")
         return {"database": self.path.stat().st_size, "log": log.stat().st_size if log.exists() else 0}
 
@@ -189,14 +189,14 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Everything inside becomes durable together, or not at all. Raises OSError."""
+        """A block whose changes become durable together at its end, or not at all. Raises OSError."""
         with self.deferred():
             yield
         self.commit()
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """What asks for durability inside has it at the end, all together. Raises OSError."""
+        """A block in which sync() waits: all that was to be durable becomes so at its end, together. Raises OSError."""
         self._asked = False
         with self.deferred():
             yield
@@ -219,12 +219,12 @@ class Database:
             self.commit()
 
     def require(self) -> None:
-        """Raise OSError if the last commit failed: what is programmed now may wait in vain."""
+        """Raises OSError if the last commit failed, as what is programmed now may never become durable."""
         if self._failure is not None:
             raise self._failure
 
     def commit(self) -> None:
-        """Make everything durable now. Raises OSError; what was to be written is written by the next one, then."""
+        """Make everything durable now. Raises OSError; then the next commit writes what this one could not."""
         if self._running is not None:
             self._settle(self._running)
         if self.prepare:
@@ -328,11 +328,11 @@ class Database:
     # -- values
 
     def keep(self, name: str, value: bytes) -> None:
-        """Instead of what had this name, which is erased. Durable with the next commit."""
+        """Set a value, in place of an earlier one, which is erased. Durable with the next commit."""
         self._pending.values[name] = value
 
     def kept(self, name: str) -> bytes | None:
-        """Raises OSError."""
+        """The value of this name, None if there is none. Raises OSError."""
         for changes in (self._pending, self._committing):
             if name in changes.values:
                 return changes.values[name]
@@ -342,7 +342,7 @@ class Database:
     # -- pages
 
     def page(self, region: str, number: int) -> bytes:
-        """Raises OSError if the disk is broken."""
+        """A page of a region, 256 bytes; blank if it was never programmed. Raises OSError if the disk is broken."""
         for changes in (self._pending, self._committing):
             found = changes.find(region, number)
             if found is not None:
@@ -442,16 +442,16 @@ class SqliteDevice:
 
 
 def failure(error: sqlite3.Error) -> OSError:
-    """What a block device raises for an error of SQLite's."""
+    """The OSError that a block device raises for this SQLite error."""
     return OSError(number(error), str(error))
 
 
 def number(error: sqlite3.Error) -> int:
-    """The errno of an error of SQLite's."""
+    """The errno that stands for this SQLite error."""
     code = getattr(error, "sqlite_errorcode", 0)  # an error of Python's own module has none
     return _ERRNO.get(code & 0xFF, errno.EIO)
 
 
 def what_to_do(number: int) -> str:
-    """A hint for an errno."""
-    return _HINTS.get(number, "look at the disk and its file system; its records are kept")
+    """What to do about an errno of the storage, as a hint."""
+    return _HINTS.get(number, "check the disk and its file system; what it acknowledged is kept")

@@ -1,4 +1,4 @@
-"""How relays do, asked from afar: the public figures of STATUS and INFO (PROTOCOL §5), for who looks after them.
+"""The state of relays, asked over the network: the public figures of STATUS and INFO (PROTOCOL §5), for operators.
 
 Owns the question, and what the figures mean: remarks, each with a code that scripts can rely on. It needs the
 federation card only: no token, no keystore.
@@ -64,8 +64,7 @@ class Remark:
 async def ask_all(
     federation: Federation, relays: Sequence[Relay], now: int
 ) -> list[tuple[Relay, RelayStatus | None, list[Remark]]]:
-    """Every relay with its figures (None if they were not to be had) and remarks; all are asked at once, so one that is
-    silent delays nobody's answer."""
+    """Ask all relays at once; each with its figures (None if it did not answer) and remarks. now: unix seconds."""
 
     async def one(relay: Relay) -> tuple[Relay, RelayStatus | None, list[Remark]]:
         try:
@@ -82,14 +81,14 @@ def _failure(error: TesseraError) -> Remark:
     hint = error.hint
     if isinstance(error, HelloRefused):
         hint = (
-            "it is busy, has an access key from before the last (tessera relay push), or another relay is in its "
-            "place, such as the one that it replaces: stop that one and start the new one there"
+            "if it is busy, try again later; if it was away for long, its access key is old: tessera relay push; if "
+            "another relay runs there, for example the one that it replaced, stop that one and start the new one"
         )
     return Remark(f"{error.message}; {hint}", code)
 
 
 async def ask(federation: Federation, relay: Relay) -> RelayStatus:
-    """Raises Unreachable, ErrorFrame or IntegrityError."""
+    """Ask one relay for its figures. Raises Unreachable, ErrorFrame or IntegrityError."""
     access_key = federation.newest.access_key
     async with await RelayConnection.open(relay.host, relay.port, relay.key, access_key) as connection:
         answer = await connection.status()
@@ -114,16 +113,18 @@ async def ask(federation: Federation, relay: Relay) -> RelayStatus:
 
 
 def remarks(status: RelayStatus, federation: Federation, now: int) -> list[Remark]:
-    """Nothing if all is well."""
+    """What a person should know of a relay's figures; empty if all is well. now: unix seconds."""
     found = [*_of_the_schedule(status, federation, now), *_of_the_clock(status, federation, now)]
     if status.commissioning:
-        found.append(Remark("it was commissioned in this epoch: members are admitted from the next on", COMMISSIONING))
+        found.append(Remark("it was commissioned in this epoch and admits members from the next one on", COMMISSIONING))
     if status.on_trial:
-        found.append(Remark("its code is on trial: it goes back to the one before unless it proves itself", ON_TRIAL))
+        found.append(
+            Remark("its new code is on trial: if it does not serve a round, the relay returns to the old one", ON_TRIAL)
+        )
     if status.damaged:
         text = (
-            "a record that it kept cannot be read any more, and nobody else knows: if that happens again its flash is "
-            "worn, and another relay has to take its place: tessera relay replace"
+            "it can no longer read a record that it kept: if this note comes again, its flash is worn out, so replace "
+            "the relay: tessera relay replace"
         )
         found.append(Remark(text, DAMAGED))
     return [*found, *_of_the_parameters(status, federation)]
@@ -134,8 +135,8 @@ def _of_the_schedule(status: RelayStatus, federation: Federation, now: int) -> l
     if warning := schedule.warning(federation.newest, now):
         return [Remark(f"{warning.message}. {warning.hint}", SCHEDULE_ENDS)]
     if status.schedule_ending:
-        text = f"the schedule of keys in its parameters (serial {status.newest_serial}) ends soon, or has ended: bring"
-        return [Remark(f"{text} it the newest with tessera relay push", SCHEDULE_ENDS)]
+        text = f"the schedule of keys in its parameters (serial {status.newest_serial}) ends soon or has ended: bring"
+        return [Remark(f"{text} the newest to it: tessera relay push", SCHEDULE_ENDS)]
     return []
 
 
@@ -143,16 +144,16 @@ def _of_the_clock(status: RelayStatus, federation: Federation, now: int) -> list
     """Where a schedule is over no member can bear a clock out: that is not the clock's fault."""
     own = federation.round_at(now)
     if status.open_round is None:
-        text = "it has no clock yet: if that stays, check its time server and its network, or give it the time"
+        text = "it does not know the time yet: if that stays so, check its time server and its network, or tell it"
         return [Remark(f"{text}: tessera relay time", CLOCK)]
     found, rounds = [], status.open_round - own
     if abs(rounds) > 1:
-        length = duration.in_words(abs(rounds) * federation.newest.round_seconds)
+        length = duration.about(abs(rounds) * federation.newest.round_seconds)
         side = "ahead of" if rounds > 0 else "behind"
         text = f"its clock is about {length} {side} this computer's, which says {local_time(now)}: check both"
         found.append(Remark(text, CLOCK))
     if status.clock_provisional and not _may_be_over(status, federation, now):
-        text = "its clock is not borne out yet: a member who comes does that, or tessera relay time"
+        text = "nothing has confirmed its clock yet: the next member who connects does, or: tessera relay time"
         found.append(Remark(text, CLOCK))
     return found
 
@@ -168,13 +169,14 @@ def _of_the_parameters(status: RelayStatus, federation: Federation) -> list[Rema
     newest = federation.newest.serial
     found = []
     if status.newest_serial < newest:
-        text = f"its newest parameters have serial {status.newest_serial}, the card's {newest}: members bring those"
-        found.append(Remark(f"{text}, and so does tessera relay push", PARAMETERS_BEHIND))
+        text = f"its newest parameters have serial {status.newest_serial}, the card's {newest}: members bring it those"
+        found.append(Remark(f"{text}, or at once: tessera relay push", PARAMETERS_BEHIND))
     if status.newest_serial > newest:
         text = (
-            f"its newest parameters have serial {status.newest_serial}: this card, of serial {newest}, is out of date"
+            f"its newest parameters have serial {status.newest_serial}: this card, of serial {newest}, is out of date, "
+            "so use IT's newest"
         )
         found.append(Remark(text, CARD_BEHIND))
     if status.serial is not None and status.serial < status.newest_serial:
-        found.append(Remark(f"those in force have serial {status.serial}: the newest begin with a later epoch"))
+        found.append(Remark(f"serial {status.serial} is in force: the newest parameters begin with a later epoch"))
     return found

@@ -1,7 +1,7 @@
 """Where a relay on a server keeps everything: what `--storage` means.
 
-Owns the two forms, DIR and sqlite:///DIR/NAME. What lies in the directory is relay_directory's and gateway's, what is
-in the database sqlite_device's.
+Owns the two forms, DIR and sqlite:///DIR/NAME. What lies in the directory is relay_directory's and server_relay's,
+what is in the database sqlite_device's.
 """
 
 import re
@@ -37,7 +37,7 @@ class Storage:
 
 
 def read(text: str) -> Storage:
-    """Of what somebody typed. Raises UsageError."""
+    """The storage that somebody typed. Raises UsageError."""
     found = _SCHEME.match(text)
     if found is None:
         return Storage(Path(text))
@@ -45,15 +45,15 @@ def read(text: str) -> Storage:
     forms = _FORMS.format(f"{_SQLITE}var/lib/tessera/relay.db")
     if scheme != "sqlite":
         raise UsageError(
-            f"storage of the kind '{scheme}:' is not known here, only sqlite:",
-            f"{forms}; a folder of that name: ./{text}",
+            f"tessera knows no storage of the kind '{scheme}:', only sqlite:",
+            f"{forms}; for a folder of that name: ./{text}",
         )
     path = text[len(found[0]) :]
     if not path.startswith("///") or not path.strip("/") or path.endswith("/") or "?" in path or "#" in path:
         raise UsageError(f"'{text}' names no database", forms)
     named = _path(path[2:])
     if named.is_dir():
-        raise UsageError(f"{named} is a directory and no database", f"write --storage {named}, or name a file in it")
+        raise UsageError(f"{named} is a directory, not a database", f"write --storage {named}, or name a file in it")
     return Storage(named.parent, named)
 
 

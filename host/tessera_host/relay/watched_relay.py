@@ -22,8 +22,8 @@ _CODES = {kind: name for _, name, kind in wire.CODES}
 
 
 @dataclass
-class Figures:
-    """Since the start."""
+class Counters:
+    """What a relay has done since its start."""
 
     connections: int = 0
     handshakes: Counter[str] = field(default_factory=Counter)  # by "full" or "resumed"
@@ -38,7 +38,7 @@ class WatchedRelay(Relay):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.figures = Figures()
+        self.figures = Counters()
         self.notice: Notice = lambda event, **fields: None
         self._sessions: set[Session] = set()
         self._readers: set[Session] = set()
@@ -145,7 +145,7 @@ class WatchedRelay(Relay):
 class _WatchedDelivery(Delivery):
     """Every frame of a FETCH is as long as any other."""
 
-    def __init__(self, delivery: Delivery, figures: Figures) -> None:
+    def __init__(self, delivery: Delivery, figures: Counters) -> None:
         self._delivery = delivery
         self._figures = figures
 

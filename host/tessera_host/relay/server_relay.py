@@ -1,6 +1,6 @@
 """The relay core on CPython, for a server instead of a board, with SQLite storage and libsecp256k1.
 
-Owns how a relay directory becomes a running gateway. Leaves to others: the relay and its server (the core), the flash
+Owns how a relay directory becomes a running relay. Leaves to others: the relay and its server (the core), the flash
 (sqlite_device.py), making the directory (relay_directory.py), the command `tessera serve` (cli).
 """
 
@@ -45,7 +45,8 @@ def is_relay(directory: Path) -> bool:
 
 
 def check_cover(directory: Path, epsilon: str | None, delta: str | None) -> None:
-    """Raise UsageError if the cover traffic asked for is not that of the relay's parameters."""
+    """Raises UsageError if the relay's parameters say another cover traffic than is asked for; epsilon and delta are
+    decimals of one delivery, None asks for nothing."""
     if epsilon is None and delta is None:
         return
     parameters = read_parameters(directory)
@@ -54,28 +55,28 @@ def check_cover(directory: Path, epsilon: str | None, delta: str | None) -> None
     asked = noise.table(asked_epsilon, asked_delta)
     if b"".join(threshold.to_bytes(8, "big") for threshold in asked.thresholds) != bytes(parameters.thresholds):
         raise UsageError(
-            f"this relay's cover traffic is another ({_cover(parameters)})",
-            "leave the --cover-traffic options out, or use storage of its own for other parameters",
+            f"this relay's parameters say another cover traffic: {_cover(parameters)}",
+            "leave the --cover-traffic options out, or name a new --storage for a relay with other parameters",
         )
 
 
 def check_rules(directory: Path, **wanted: int | None) -> None:
-    """Raise UsageError if a rule that is asked for is not that of the relay's parameters; None asks for none."""
+    """Raises UsageError if the relay's parameters have another value than is asked for; None asks for nothing."""
     asked = {name: value for name, value in wanted.items() if value is not None}
     parameters = read_parameters(directory) if asked else None
     for name, value in asked.items():
         there, option = getattr(parameters, name), f"--{name.replace('_', '-')}"
         if value != there:
             raise UsageError(
-                f"this relay goes by {option} {there}, not {value}: it is so in its parameters",
-                f"leave {option} out, or use storage of its own for other parameters",
+                f"this relay's parameters say {option} {there}, not {value}",
+                f"leave {option} out, or name a new --storage for a relay with other parameters",
             )
 
 
 def _cover(parameters: Parameters) -> str:
     if parameters.cover == params.CONSTANT:
         return f"constant batches of {parameters.constant} records"
-    return f"epsilon {parameters.epsilon / 10**6} of a delivery, at most {parameters.candidates} records"
+    return f"epsilon {parameters.epsilon / 10**6} for one delivery, at most {parameters.candidates} records"
 
 
 def read_parameters(directory: Path) -> Parameters:
@@ -85,12 +86,14 @@ def read_parameters(directory: Path) -> Parameters:
         parameters = Parameters(content[: Head(content).size(1)])  # behind them is what a relay that ran keeps besides
         parameters.verify()
     except (OSError, InvalidObject) as error:
-        raise InvalidInput(f"{directory / PARAMETERS}: {error}", "make the relay with 'tessera relay new'") from None
+        raise InvalidInput(
+            f"{directory / PARAMETERS} cannot be used: {error}", "make the relay with 'tessera relay new'"
+        ) from None
     return parameters
 
 
 def told(configuration: dict[str, Any]) -> Address:
-    """Where members were told that a relay is."""
+    """The address of a relay for members, from its relay.json."""
     return Address.of(configuration["host"], configuration["port"])
 
 
@@ -144,15 +147,16 @@ class _CommittingRelay(WatchedRelay):
             raise
 
 
-class Gateway:
-    """A relay directory that is this program's, with its storage open; start() brings the relay up."""
+class ServerRelay:
+    """A relay directory that this program has taken, with its storage open; start() starts the relay."""
 
     relay: WatchedRelay
     machine_class = ServerMachine
 
     def __init__(self, directory: Path, database: Path | None = None, sessions: int = SESSIONS) -> None:
-        """database: where it is, if not in the directory; sessions: at once. Raises Unreachable if another relay runs
-        on either, InvalidInput if something is wrong with them."""
+        """database: its file, if not in the directory; sessions: how many members at once. Raises Unreachable if
+        another relay runs on either, InvalidInput if something is wrong with them, UsageError if the system allows too
+        few open files."""
         machine = self.machine_class(sessions)
         allow_connections(machine)
         configuration = read_configuration(directory)
@@ -163,7 +167,9 @@ class Gateway:
         try:
             self._held = ownership.take(str(directory))
         except Error as error:
-            raise Unreachable(f"the storage cannot be used: {error}", "nothing was changed in it") from None
+            raise Unreachable(
+                f"{directory} cannot be used: {error}", "if another relay runs there, stop it; nothing was changed"
+            ) from None
         try:
             self._check_there()
             owner = identity(configuration)
@@ -194,9 +200,9 @@ class Gateway:
         """Raise InvalidInput if the database is missing that the relay ran with: a new one has none of its records."""
         if not self.database_path.exists() and not (self._directory / SEED).exists():
             raise InvalidInput(
-                f"{self.database_path} is missing, and this relay has run",
-                "put the file back, or name the one it ran with: --storage sqlite:///DIR/NAME; if it is lost: tessera "
-                "relay replace, on the issuer's machine",
+                f"{self.database_path} is missing, although this relay has already run",
+                "put the file back, or name the one it ran with: --storage sqlite:///DIR/NAME; if it is lost, on the "
+                "issuer's machine: tessera relay replace",
             )
 
     def _opened(self, static_key: bytes) -> Database:
@@ -205,7 +211,8 @@ class Gateway:
             return Database(self.database_path, static_key)
         except NotThisRelays as error:
             raise InvalidInput(
-                f"{self.database_path} cannot be used: {error}", "name the one that this relay ran with, or a new file"
+                f"{self.database_path} cannot be used: {error}",
+                "name the database that this relay ran with, or a new file",
             ) from None
         except OSError as error:
             hint = sqlite_device.what_to_do(error.errno or errno.EACCES)
@@ -217,7 +224,8 @@ class Gateway:
             raise kind(f"{self.database_path} cannot be opened: {error}", hint) from None
 
     def start(self) -> None:
-        """All of a start becomes durable together. Raises InvalidInput, or OSError if the storage cannot be written."""
+        """Start the relay and set its clock; all that the start writes becomes durable together. Raises InvalidInput;
+        OSError if the storage cannot be written."""
         try:
             with self.database.transaction():
                 self.relay.start()
@@ -232,10 +240,10 @@ class Gateway:
         if not (self._directory / PARAMETERS).exists():
             return InvalidInput(
                 f"the relay in {self._directory} has no parameters yet",
-                f"what IT sends back for its request: tessera relay accept {self._directory} FILE; without one make it "
-                "anew: tessera relay new",
+                f"if you sent a request to IT, take the answer: tessera relay accept {self._directory} FILE; otherwise "
+                "make the relay anew: tessera relay new",
             )
-        return InvalidInput(f"the relay in {self._directory} does not start: {error}", "ask who made the directory")
+        return InvalidInput(f"the relay in {self._directory} does not start: {error}", "ask IT, who made the directory")
 
     def close(self) -> None:
         """Give the storage back, and then the directory."""
@@ -244,7 +252,7 @@ class Gateway:
 
 
 def read_configuration(directory: Path) -> dict[str, Any]:
-    """relay.json. Raises InvalidInput."""
+    """Read relay.json. Raises InvalidInput."""
     path = directory / CONFIGURATION
     try:
         configuration = json.loads(read_text(path))
