@@ -10,9 +10,12 @@ T <<< 16 side by side (8 bytes an entry) one rotation a column is left: (T[b0] ^
 
 What a Cortex-M0+ spends its time on is to cut bytes out of words and to scale them to offsets, with too few registers
 for masks and tables. Each core of an RP2040 has two interpolators (datasheet 2.3.1.6): units that shift a word right,
-mask it and add a base, twice at once, and are read like a register, in one cycle. Two words written, s and s << 3, and
-four addresses are there to be read. They also keep the tables' addresses, and which table they point to is all that
-tells decryption from encryption: with columns 1 and 3 exchanged, InvShiftRows is ShiftRows.
+mask it and add a base, twice at once, and are read like a register, in one cycle. A column written to both, and four
+addresses are there to be read. Three of them are shifts to the right; the lowest byte's would be one to the left, which
+there is not. It is the first interpolator's blend: as many 256ths as a byte says of the way from one base to another,
+and with the table's begin and end for bases that is where the byte's entry is. The interpolators also keep the tables'
+addresses, and which table they point to is all that tells decryption from encryption: with columns 1 and 3 exchanged,
+InvShiftRows is ShiftRows.
 
 Every access is to RAM or to an interpolator, none to the flash and its cache; nothing branches on data. A load from RAM
 takes two cycles, wherever it is. So time depends on the number of blocks and rounds only, as long as nothing else uses
@@ -28,12 +31,14 @@ import sys
 # is 24: RORS takes it for an amount, and that is a rotation to the left by 8.
 SIO = 0xD0000078
 ACCUMULATORS = (0x80, 0xC0)  # of the two interpolators, counted from 0xD0000000
-LANES = (0xA0, 0xA4, 0xE0, 0xE4)  # addresses of the entries for b0, b1, b2, b3
-CONTROLS = (0xAC, 0xB0, 0xEC, 0xF0)
-BASES = (0x88, 0x8C, 0xC8, 0xCC)
-SHIFTS = (0, 8, 13, 21)  # of b0 and b1 in s << 3, of b2 and b3 in s, to bits 3 to 10
-FIELD = 3 << 5 | 10 << 10  # lowest and highest bit of the mask
+LANES = (0xA4, 0xA8, 0xE0, 0xE4)  # addresses of the entries for b0 (blended), b1 (with the third base), b2, b3
+BASES = (0x88, 0x8C, 0x90, 0xC8, 0xCC)  # the first interpolator's three, the second's two
+FIELD = 3 << 5 | 10 << 10  # lowest and highest bit of the mask: of a byte, times the bytes of an entry
+BYTE = 7 << 10  # the same for a byte as it is
 CROSS = 1 << 16  # the second lane takes the first one's accumulator
+BLEND = 1 << 21
+CONTROLS = {0xAC: 5 | FIELD | BLEND, 0xB0: BYTE | CROSS, 0xEC: 13 | FIELD, 0xF0: 21 | FIELD | CROSS}
+TABLE_BYTES = 256 * 8
 
 UNROLLED = 4  # rounds of the loop, even: two rounds exchange the registers twice
 
@@ -153,7 +158,7 @@ STATES = (("r0", "r1", "r2", "r3"), ("r0", "r5", "r6", "r7"))
 
 def write(word: str) -> None:
     """Hands a column to the interpolators, after which its register is free."""
-    emit(f"str {word}, {sio(ACCUMULATORS[1])}; lsls {word}, {word}, #3; str {word}, {sio(ACCUMULATORS[0])}")
+    emit("; ".join(f"str {word}, {sio(accumulator)}" for accumulator in ACCUMULATORS))
 
 
 def look_up(byte: int, target: str) -> None:
@@ -250,11 +255,12 @@ def enter() -> None:
 
 def set_interpolators(tables: str, box: str) -> None:
     emit(f"ldr r4, =0x{SIO:x}")
-    for lane in (0, 1):
-        emit(f"ldr r5, =0x{SHIFTS[lane] | FIELD | CROSS * lane:x}; str r5, {sio(CONTROLS[lane])}")
-        emit(f"adds r5, #{SHIFTS[lane + 2] - SHIFTS[lane]}; str r5, {sio(CONTROLS[lane + 2])}")
-    emit(f"ldr r5, ={tables}; str r5, {sio(BASES[0])}; str r5, {sio(BASES[1])}")
-    emit(f"adds r5, #4; str r5, {sio(BASES[2])}; str r5, {sio(BASES[3])}")
+    for control, setting in CONTROLS.items():
+        emit(f"ldr r5, =0x{setting:x}; str r5, {sio(control)}")
+    emit(f"ldr r5, ={tables}; ldr r6, ={tables} + {TABLE_BYTES}")
+    for base, register in zip(BASES[:3], ("r5", "r6", "r5"), strict=True):
+        emit(f"str {register}, {sio(base)}")
+    emit(f"adds r5, #4; str r5, {sio(BASES[3])}; str r5, {sio(BASES[4])}")
     emit(f"ldr r5, ={box}; str r5, {frame(SBOX)}")
 
 
