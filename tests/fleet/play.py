@@ -73,14 +73,15 @@ class Play:
                     await self._stop_all(auditor)
                 await stop(*lives[: len(self._writers)])
                 end = self.office.loop.round()
-                await self._until_read(auditor, end + 2, reading)
+                read = end + 2
+                await self._until_read(auditor, read, reading)
                 await self._until_letters(lives)
             finally:
                 await stop(*lives, reading)
             self.letters.close(end)
         for gateway in self.office.gateways.values():
             gateway.kill()
-        self.book.close(set(self.office.gateways))
+        self.book.close(set(self.office.gateways), read)
         self.book.wrong += [f"letters: {each}" for each in self.letters.wrong]
         self.book.counts["letters written"] = self.letters.counts["letters"]
         self.book.counts["letters read"] = self.letters.counts["read"]
