@@ -33,8 +33,8 @@ class Cell:
 
 @dataclass
 class Book:
-    """quota: posts of a token in an epoch. renamed: epochs in which all gateways had stopped once, so that tokens have
-    a share of them again under another token key."""
+    """quota: posts of a token in an epoch. It is for a fleet in which some gateway always has the token key: where all
+    stopped once, tokens have a share of their posts again (docs/fleet.md, rule 15), and this book says so."""
 
     epoch_rounds: int
     quota: int
@@ -57,6 +57,11 @@ class Book:
         self.posts.append(post)
         return post
 
+    def withdraw(self, post: Post) -> None:
+        """Its member did not send it: its token had no posts left."""
+        self.posts.remove(post)
+        self.counts["withheld, as the token had no posts left"] += 1
+
     def void(self, answer: str) -> None:
         """Of a member who had nothing to say."""
         self.counts["voids"] += 1
@@ -74,6 +79,11 @@ class Book:
                 f"gateways {sorted(cell.gateways)} do not publish one batch of round {round_}, bucket {bucket}: "
                 f"{len(set(records) ^ set(cell.records))} records differ"
             )
+
+    @property
+    def acknowledged(self) -> int:
+        """Of what was offered."""
+        return sum(post.offered and post.answer == ACKNOWLEDGED for post in self.posts)
 
     @property
     def told(self) -> str:

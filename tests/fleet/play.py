@@ -38,7 +38,7 @@ BUSY_SECONDS, BACK_SECONDS = 10.0, 30.0  # all nodes stopped: until a post is re
 
 @dataclass(frozen=True)
 class Length:
-    """kill_seconds, cut_seconds: from one to the next."""
+    """kill_seconds, cut_seconds: from one to the next. least_kills, least_acknowledged: however long that takes."""
 
     seconds: float = 60 * MINUTES
     kill_seconds: float = 15.0
@@ -49,6 +49,8 @@ class Length:
     who_break_rules: int = 2
     people: int = 4
     stop_all: bool = True
+    least_kills: int = 0
+    least_acknowledged: int = 0
 
 
 class Play:
@@ -69,6 +71,7 @@ class Play:
             reading = asyncio.create_task(auditor.live())
             try:
                 await self._trouble(lives)
+                await self._until_acknowledged(lives)
                 if self.length.stop_all:
                     await self._stop_all(auditor)
                 await stop(*lives[: len(self._writers)])
@@ -138,12 +141,16 @@ class Play:
             await stop(*works)
 
     async def _kill_now_and_then(self, end: float) -> None:
-        while (left := end - time.monotonic()) > 0:
-            await asyncio.sleep(min(self.length.kill_seconds, left))
+        while (left := end - time.monotonic()) > 0 or self._kills < self.length.least_kills:
+            await asyncio.sleep(min(self.length.kill_seconds, max(0.0, left)))
             await self.kill_one(
                 self._dice.choice([*(("node", n) for n in range(3)), *(("gateway", g) for g in self.office.gateways)])
             )
             self._say()
+
+    @property
+    def _kills(self) -> int:
+        return self.book.counts["nodes killed"] + self.book.counts["gateways killed"]
 
     async def kill_one(self, victim: tuple[str, int]) -> None:
         """SIGKILL, and a start after a while."""
@@ -208,6 +215,15 @@ class Play:
             while await self._own.void() != ACKNOWLEDGED:
                 await asyncio.sleep(0.2)
 
+    async def _until_acknowledged(self, lives: Sequence["asyncio.Task[None]"]) -> None:
+        """Until so much of what was offered was acknowledged, for which a busy computer may need more rounds."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while self.book.acknowledged < self.length.least_acknowledged:
+                await asyncio.sleep(0.5)
+                for task in lives:
+                    if task.done():
+                        task.result()
+
     async def _until_read(self, auditor: Auditor, end: int, reading: "asyncio.Task[None]") -> None:
         async with asyncio.timeout(PATIENCE_SECONDS):
             while min(auditor.read.values()) < end:
@@ -264,6 +280,7 @@ def rows(book: Book) -> list[Row]:
         return ", ".join(f"{counts[name]:,} {name}" for name in names)
 
     answers = sorted(name for name in counts if name.startswith("offered, "))
+    unheard = "in a batch and not acknowledged", "withheld, as the token had no posts left"
     busy = longest.get("all nodes stopped: until a post is answered", 0.0)
     back = longest.get("all nodes back: until one is acknowledged", 0.0)
     letters = "letters written", "letters read"
@@ -272,7 +289,7 @@ def rows(book: Book) -> list[Row]:
         Row("what happened", say("nodes killed", "gateways killed", *cut)),
         Row(
             "posts and VOIDs acknowledged, of those offered",
-            f"{share(book):.0%}; {say('offered', *answers, 'voids', 'voids acknowledged')}",
+            f"{share(book):.0%}; {say('offered', *answers, *unheard, 'voids', 'voids acknowledged')}",
             f"≥ {LEAST_SHARE:.0%}",
             share(book) >= LEAST_SHARE,
         ),
