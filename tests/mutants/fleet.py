@@ -408,6 +408,12 @@ CHANGES: Changes = {
     ),
     f"{_FLEET}/gateway.py": (
         Change(
+            "gateway-that-is-cut-off-takes-the-others-for-dead",
+            "                self._deaf_ms = now\n",
+            "                pass\n",
+            of("gateway", "a_gateway_that_is_cut_off_replaces_no_token_key_that_others_have"),
+        ),
+        Change(
             "entry-vouches-for-a-seal-that-is-not-on-the-disk",
             "        if self._sealed_at > self._durable or self._duties.changed:\n",
             "        if self._duties.changed:\n",
@@ -487,6 +493,12 @@ CHANGES: Changes = {
         ),
     ),
     f"{_FLEET}/writer.py": (
+        Change(
+            "whoever-is-to-be-admitted-asks-again-and-again",
+            "_RETRY_SECONDS = BUSY_WAIT_SECONDS + 1\n",
+            "_RETRY_SECONDS = BUSY_WAIT_SECONDS - 1\n",
+            of("gateway", "without_a_log_whoever_is_to_be_admitted_is_told_so_in_ten_seconds"),
+        ),
         Change(
             "any-number-of-frames-waits",
             "        if self.waiting >= MOST_WAITING:\n",
