@@ -20,7 +20,7 @@ from tessera.errors import Error
 from tessera.server import Server
 
 from .. import __version__, systemd
-from ..errors import TesseraError, UsageError
+from ..errors import TesseraError
 from ..fleet import engines, metrics, operated, storage
 from ..fleet.control import Control
 from ..fleet.exchange import NodeExchange, Transport
@@ -52,12 +52,7 @@ def serve_gateway(
     as_json: bool,
 ) -> None:
     """url: who keeps the log, if not as fleet.json says. Raises TesseraError."""
-    if not storage.is_gateway(directory):
-        raise UsageError(
-            f"{directory} is no gateway of a fleet",
-            f"a relay alone: tessera serve --storage {directory}; the first gateway: tessera fleet init; another: "
-            "tessera fleet join",
-        )
+    storage.require_gateway(directory)
     if about_unit:
         unit(lambda: _unit(directory, url, options, watching, sessions), install, as_json)
         return

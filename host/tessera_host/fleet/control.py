@@ -18,7 +18,7 @@ from .. import errors
 from ..errors import InvalidInput, TesseraError, Unreachable, UsageError
 from ..keys import local_socket
 from ..keys.local_socket import Connection, Server
-from . import operated, repair
+from . import operated, repair, storage
 from .join_codes import GOOD_SECONDS
 from .operated import GatewayStatus, Looking, Operated
 
@@ -81,7 +81,9 @@ class Control:
 
     async def _invite(self, _: dict[str, Any]) -> dict[str, Any]:
         if self._gateway.fault:
-            raise UsageError("this gateway has stopped serving, so nobody can join here", "tessera fleet repair DIR")
+            raise UsageError(
+                "this gateway has stopped serving, so nobody can join here", "see why: tessera fleet status DIR"
+            )
         return {"code": str(self._gateway.codes.make()), "good_seconds": int(GOOD_SECONDS)}
 
     async def _drain(self, _: dict[str, Any]) -> dict[str, Any]:
@@ -108,7 +110,9 @@ def _shown(status: GatewayStatus) -> dict[str, Any]:
 
 
 async def ask(directory: Path, what: str, **fields: Any) -> dict[str, Any]:
-    """What the gateway of this directory answers. Raises Unreachable if none runs, and what it says is wrong."""
+    """What the gateway of this directory answers. Raises UsageError if it is no gateway's, Unreachable if none runs,
+    and what the gateway says is wrong."""
+    storage.require_gateway(directory)
     try:
         connection = await local_socket.connect_home(PURPOSE, directory, root=True)
     except Unreachable:
