@@ -249,6 +249,12 @@ def test_what_is_to_be_looked_at_has_a_code_and_says_what_to_do(
     assert operated.remarks(state, {number: status() for number in (1, 2, 3)}, WELL) == []
 
 
+def test_gateways_that_cannot_be_asked_while_the_engine_is_away_are_not_said_to_be_off() -> None:
+    found: dict[int, GatewayStatus | None] = {1: status(), 2: None, 3: None}
+    assert [remark.code for remark in operated.remarks(three().state, found, None)] == ["engine-away"]
+    assert [remark.code for remark in operated.remarks(three().state, found, WELL)] == ["unreachable"] * 2
+
+
 def test_rounds_that_stand_still_for_want_of_a_clock_are_explained() -> None:
     found: dict[int, GatewayStatus | None] = {number: status(clock=False) for number in (1, 2, 3)}
     (remark,) = operated.remarks(three().state, found, WELL)
