@@ -244,20 +244,28 @@ def test_the_page_works_as_printed(fleet: Fleet) -> None:
     fleet.stop(2)
     fleet.serve(2, newer=True)
 
-    # What fails
+    # What fails, before somebody who watches
+    watch = Running(fleet.hosts[1], fleet.hosts[1].words(*printed("fleet status berlin"), "--watch"))
+    fleet.stack.callback(watch.stop, 9)
+    watch.wait_for("(leader)")
     fleet.kill_node(1)
     office.talk("without a node")
     fleet.until(1, lambda found: "engine-node" in {each["code"] for each in found["remarks"]})
     fleet.kill_node(2)
     fleet.until(1, lambda found: {"no-quorum", "engine-away"} & {each["code"] for each in found["remarks"]})
+    watch.wait_for("no leader")
     for number in (1, 2):
         fleet.start_node(number)
     office.talk("the nodes are back")
+    watch.wait_for("(leader)")
     for number in HOSTS:
         fleet.stop(number, 9)
+    watch.wait_for("no gateway runs in berlin")
     for number in HOSTS:
         fleet.serve(number, newer=True)
     office.talk("all gateways were killed")
+    watch.wait_for("1 (here)")
+    assert watch.stop(2).code == 0
 
     # FAULT, and repair
     asyncio.run(lose_the_log(f"{fleet.address(1)}:{fleet.ports[0]}"))

@@ -2,12 +2,16 @@
 terminal, and into a pipe."""
 
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from tessera_host.errors import Unreachable
+from tessera_host.fleet.storage import FleetFile
+from tests.patience import PATIENCE_SECONDS
 from tests.support.command_line import CommandLine, Running
 from tests.support.office_on_disk import PASSPHRASE
 from tests.support.ports import free_ports
@@ -15,6 +19,7 @@ from tests.support.server_on_disk import make_server
 from tests.support.terminal import Terminal
 
 WATCH = ("fleet", "status", "gate", "--watch")
+NOWHERE = "nats://127.0.0.1:1/berlin"
 HERE, AWAY = "1 (here)", "no gateway runs in gate"
 
 
@@ -28,9 +33,12 @@ class Gate:
         self.command.tessera("fleet", "init", "gate", "--storage", f"sqlite://{folder}/log.db")
 
     def start(self) -> None:
+        self.begin()
+        self._process.wait_for("serving")
+
+    def begin(self) -> None:
         self._process = Running(self.command, self.command.words("serve", "gate", "--host", "127.0.0.1"))
         self._stack.callback(self._process.stop, signal.SIGKILL)
-        self._process.wait_for("serving")
 
     def kill(self) -> None:
         self._process.stop(signal.SIGKILL)
@@ -58,6 +66,17 @@ def test_on_a_terminal_it_is_renewed_in_place_until_ctrl_c(gate: Gate, tmp_path:
     window.done(0)
     assert window.screen().count(HERE) == 1 and AWAY not in window.screen()
     window.close()
+
+
+def test_a_gateway_that_has_no_engine_yet_says_that_it_waits(gate: Gate, tmp_path: Path) -> None:
+    """It runs: nobody is told to start it."""
+    FleetFile(1, NOWHERE, "gateway", "password").write(tmp_path / "gate")
+    gate.begin()
+    status = gate.command.words(*WATCH[:-1])
+    end = time.monotonic() + PATIENCE_SECONDS
+    while AWAY in (said := gate.command.run(*status, code=Unreachable.exit_code).error):
+        assert time.monotonic() < end, said
+    assert "the gateway in gate waits for the engine: " in said and "hint: start the engine's nodes" in said
 
 
 def test_in_a_pipe_one_follows_the_other_as_plain_text(gate: Gate) -> None:

@@ -67,7 +67,7 @@ class Control:
             error: TesseraError = InvalidInput("the gateway cannot read this request", "update tessera")
         except TesseraError as refused:
             error = refused
-        return {"error": error.message, "hint": error.hint, "exit_code": error.exit_code}
+        return _refusal(error)
 
     async def _status(self, _: dict[str, Any]) -> dict[str, Any]:
         found = await self._looking.all()
@@ -103,6 +103,34 @@ class Control:
         self._gateway.fault = "it was repaired, and is to be started again"
         left = [number for number in found if number != self._gateway.number]
         return {"storage": url, "gateway": self._gateway.number, "position": self._gateway.state.position, "left": left}
+
+
+class Waiting:
+    """An asynchronous context manager for a gateway that started and has no engine yet: whatever it is asked, it
+    answers that it waits, and why."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._server: Server | None = None
+        self.why = "it has not answered yet"
+
+    async def __aenter__(self) -> Self:
+        """Raises KeystoreError if another process answers there."""
+        self._server = await local_socket.serve_beside(PURPOSE, self._directory, self._converse)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        await self._server.close()
+
+    async def _converse(self, connection: Connection) -> None:
+        async for _ in connection:
+            waits = f"the gateway in {self._directory} waits for the engine: {self.why}"
+            await connection.send(_refusal(Unreachable(waits, "start the engine's nodes; it goes on by itself then")))
+
+
+def _refusal(error: TesseraError) -> dict[str, Any]:
+    return {"error": error.message, "hint": error.hint, "exit_code": error.exit_code}
 
 
 def _shown(status: GatewayStatus) -> dict[str, Any]:
