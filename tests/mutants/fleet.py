@@ -112,6 +112,12 @@ CHANGES: Changes = {
     ),
     f"{_FLEET}/nats_connection.py": (
         Change(
+            "password-is-sent-to-a-node-that-speaks-no-tls",
+            "tls_handshake_first=self._tls is not None,",
+            "tls_handshake_first=False,",
+            of("nats_tls", "password_is_not_sent_where_somebody_took_tls_out"),
+        ),
+        Change(
             "a-cancellation-may-be-lost",
             "        if task and task.cancelling() > before:\n",
             "        if False:\n",

@@ -318,9 +318,11 @@ class Office:
         it.tessera("contact", "add", "confirm", "--home", "bob")
 
     def talk(self, text: str) -> None:
-        """Alice writes, Bob reads it. Posts may wait for the next round, as after a stop of all gateways."""
-        words = ["send", "bob", text]
-        while self._it.run(*self._it.words(*words, "--home", "alice"), code=(0, REFUSED)).code:
+        """Alice writes, Bob reads it. Posts may wait for the next round, as after a stop of all gateways; if that took
+        longer than two rounds, her program complains of the relay's clock until they go on."""
+        words, end = ["send", "bob", text], time.monotonic() + PATIENCE_SECONDS
+        while self._it.run(*self._it.words(*words, "--home", "alice"), code=(0, REFUSED, UNWELL)).code:
+            assert time.monotonic() < end
             words = ["resend"]
             time.sleep(1)
         assert text in self._it.tessera("inbox", "--home", "bob", "--wait")
