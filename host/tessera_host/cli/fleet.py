@@ -132,7 +132,8 @@ def fleet_engine(
     ]
     if tls_files is not None:
         told[3:3] = [
-            f"  install -D -m 600 -t /etc/tessera {CERTIFICATE} {KEY} {SIGNERS}  # its own, and who signed all nodes'"
+            f"  install -D -m 600 -t /etc/tessera {KEY}",
+            f"  install -D -m 644 -t /etc/tessera {CERTIFICATE} {SIGNERS}",
         ]
         told += [f"Gateways are told who signed them: --engine-ca {SIGNERS}, with fleet init and fleet join."]
     answer = {"path": str(out), "node": name, "listen": made.listen, "listen_nodes": made.listen_nodes}
