@@ -501,8 +501,8 @@ CHANGES: Changes = {
     f"{_FLEET}/writer.py": (
         Change(
             "whoever-is-to-be-admitted-asks-again-and-again",
-            "_RETRY_SECONDS = BUSY_WAIT_SECONDS + 1\n",
-            "_RETRY_SECONDS = BUSY_WAIT_SECONDS - 1\n",
+            "_RETRY_SECONDS = 9\n",
+            "_RETRY_SECONDS = 8\n",
             of("gateway", "without_a_log_whoever_is_to_be_admitted_is_told_so_in_ten_seconds"),
         ),
         Change(

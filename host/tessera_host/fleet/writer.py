@@ -11,16 +11,15 @@ from collections.abc import Callable, Sequence
 
 from tessera.errors import Busy
 
-from ..protocol.relay_connection import BUSY_WAIT_SECONDS
 from . import frames
 from .entry import MOST_FRAMES, Random
 from .frames import ID_BYTES, Frame
 
 MOST_WAITING = 500  # frames; one more is BUSY at once
 ANSWER_SECONDS = 8.0
-# Longer than a client waits within a connection: whoever is to be admitted would else ask six times, and hear after a
-# minute what a post hears at once.
-_RETRY_SECONDS = BUSY_WAIT_SECONDS + 1
+# Longer than the 8 s that a client waits within a connection: whoever is to be admitted would else ask six times, and
+# hear after a minute what a post hears at once.
+_RETRY_SECONDS = 9
 _DRAWN_BYTES = 1 << 14
 
 Then = Callable[[], None]
