@@ -2,6 +2,7 @@
 refusal says what to do."""
 
 import asyncio
+import contextlib
 import re
 import shlex
 import subprocess
@@ -15,13 +16,14 @@ pytest.importorskip("nats", reason="no client of NATS here: pip install nats-py"
 
 from tessera_host.errors import InvalidInput
 from tessera_host.fleet import engines
-from tessera_host.fleet.log import Log, LogError, LogRefused
+from tessera_host.fleet.log import Log, LogError, LogRefused, LogUnavailable, NobodyAnswers
 from tessera_host.fleet.nats_configuration import CERTIFICATE, KEY, NODES, SIGNERS
 from tessera_host.fleet.nats_connection import Connection
 from tessera_host.fleet.storage import FleetFile
 from tests.fleet.conformance import fill
 from tests.fleet.logs import RELAY, read_all
 from tests.fleet.nats import open_nats, open_when_led
+from tests.patience import PATIENCE_SECONDS
 from tests.support.engine_certificates import Authority
 from tests.support.fleet_on_disk import GatewayProcess, grown, tessera
 from tests.support.nats_nodes import PASSWORD, USER, NatsNodes
@@ -106,7 +108,11 @@ async def test_certificates_made_as_the_page_prints_are_taken(tmp_path: Path) ->
     connection = Connection(node.address("berlin").nodes, USER, PASSWORD, context(tmp_path / SIGNERS), lambda: None)
     try:
         node.start()
-        assert (await connection.client()).is_connected
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                with contextlib.suppress(LogUnavailable):
+                    assert (await connection.client()).is_connected
+                    break
     finally:
         await connection.close()
         node.stop()
@@ -115,20 +121,42 @@ async def test_certificates_made_as_the_page_prints_are_taken(tmp_path: Path) ->
 # -- what is refused
 
 
-def alone(folder: Path, tls: Path | None) -> NatsNodes:
-    return NatsNodes(folder, count=1, hosts=[HOST], tls=[tls] if tls else [])
+def alone(folder: Path, tls: Path | None, change: Callable[[int, str], str] = lambda _, text: text) -> NatsNodes:
+    return NatsNodes(folder, count=1, change=change, hosts=[HOST], tls=[tls] if tls else [])
 
 
 async def refused_by(nodes: NatsNodes, ca: Path | None) -> LogRefused:
+    """As soon as a node answers in time."""
     tls = context(ca) if ca else None
-    with pytest.raises(LogRefused) as refused:
-        await open_nats(list(nodes.address("berlin").nodes), "berlin", RELAY, replicas=1, tls=tls)
+    with pytest.raises(LogRefused) as refused:  # noqa: PT012
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                with contextlib.suppress(LogUnavailable):
+                    await open_nats(list(nodes.address("berlin").nodes), "berlin", RELAY, replicas=1, tls=tls)
     return refused.value
 
 
-async def test_gateway_that_is_told_nothing_of_tls_says_what_to_tell_it(nodes: NatsNodes) -> None:
-    refusal = await refused_by(nodes, None)
-    assert "speaks TLS, and this gateway was not told so" in refusal.message and "--engine-ca FILE" in refusal.hint
+async def test_gateway_that_is_told_nothing_of_tls_hears_nothing_and_says_what_to_tell_it(nodes: NatsNodes) -> None:
+    with pytest.raises(NobodyAnswers) as away:
+        await open_nats(list(nodes.address("berlin").nodes)[:1], "berlin", RELAY)
+    assert "if they speak TLS, say who signed them: --engine-ca FILE" in away.value.hint
+
+
+async def test_node_that_asks_for_tls_only_then_is_told_from_one_that_is_away(
+    authority: Authority, tmp_path: Path
+) -> None:
+    """As a configuration of somebody's own may have it."""
+    tls = authority.node(tmp_path / "tls", HOST)
+    node = alone(tmp_path, tls, lambda _, text: re.sub("handshake_first.*", "", text))
+    try:
+        node.start()
+        refusal = await refused_by(node, None)
+        assert "speaks TLS, and this gateway was not told so" in refusal.message and "--engine-ca FILE" in refusal.hint
+        refusal = await refused_by(node, authority.file)
+        assert "does not speak TLS as --engine-ca asks for" in refusal.message
+        assert "handshake_first: true" in refusal.hint
+    finally:
+        node.stop()
 
 
 async def test_certificate_of_another_authority_is_refused(nodes: NatsNodes, tmp_path: Path) -> None:
@@ -142,7 +170,7 @@ async def test_certificate_of_another_authority_is_refused(nodes: NatsNodes, tmp
         (lambda by, folder: by.node(folder, HOST, -30, -1), "has expired", "put a new one in its place"),
         (lambda by, folder: by.node(folder, HOST, 1, 30), "is not valid yet", "compare the clocks"),
         (lambda by, folder: by.node(folder, "127.0.0.9"), "is for another address", "subjectAltName"),
-        (lambda by, folder: None, "does not speak TLS as --engine-ca asks for", "handshake_first: auto"),
+        (lambda by, folder: None, "does not speak TLS as --engine-ca asks for", "handshake_first: true"),
     ],
     ids=["expired", "not yet", "address", "plain node"],
 )

@@ -70,7 +70,7 @@ def test_a_node_that_speaks_tls_shows_gateways_and_nodes_its_certificate(say: Sa
     for name in ("cert_file", "key_file"):
         assert len(re.findall(rf'{name}: "/etc/tessera/engine\.', text)) == 2
     assert text.count('ca_file: "/etc/tessera/ca.crt"') == text.count("verify: true") == 1
-    assert text.count("handshake_first: auto") == 1
+    assert text.count("handshake_first: true") == 1
     plain = Node("n2", "a:1", "a:2", ("a:2",), Path("/x"), "u", "p").text()
     assert "tls" not in plain
 

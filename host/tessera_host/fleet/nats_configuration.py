@@ -111,7 +111,7 @@ cluster {{
             return ""
         return f"""tls {{
 {self._certificate("  ")}
-  handshake_first: auto  # a gateway says nothing before it has seen the certificate
+  handshake_first: true  # a gateway says nothing before it has seen the certificate
 }}
 """
 
@@ -175,7 +175,7 @@ def tls_is_needed(node: str) -> LogRefused:
 def no_tls(node: str) -> LogRefused:
     return LogRefused(
         f"the engine's node {node} does not speak TLS as --engine-ca asks for",
-        "write into its configuration:  tls { cert_file: …, key_file: …, handshake_first: auto }  as --tls-files of "
+        "write into its configuration:  tls { cert_file: …, key_file: …, handshake_first: true }  as --tls-files of "
         "tessera fleet engine does, or leave --engine-ca out",
     )
 
@@ -237,7 +237,7 @@ def require_stream(wanted: Json, found: Json) -> None:
     name = wanted["name"]
     if found.get("metadata", {}).get(_OWNER) != wanted["metadata"][_OWNER]:
         raise LogRefused(
-            f"the engine's stream '{name}' belongs to another relay, or is no relay's log",
+            f"the engine's stream '{name}' is the log of another relay, or no relay's log",
             "write the name of this relay's log in --storage, or one that was never used",
         )
     if found.get("num_replicas", 1) < wanted["num_replicas"]:

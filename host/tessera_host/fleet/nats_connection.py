@@ -126,7 +126,8 @@ class Connection:
             raise refused
         if refused:  # it had one, so this is a node that is being set up: it is tried again
             raise LogUnavailable(refused.message, refused.hint)
-        raise NobodyAnswers(f"no node of the engine answers at {', '.join(self._nodes)}", "start them")
+        hint = "start them" if self._tls else "start them; if they speak TLS, say who signed them: --engine-ca FILE"
+        raise NobodyAnswers(f"no node of the engine answers at {', '.join(self._nodes)}", hint)
 
     def _why(self, node: str, error: Exception) -> LogRefused | None:
         """What is set up otherwise than it should be; None if the node is away."""
