@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "fleet-operation.md"
 REFUSED, UNWELL = 7, 9
 HOSTS = (1, 2, 3)
+POSTS = 1020  # a token has a share, as the fleet is founded in the middle of an epoch: enough at any time of day
 FRONT = "127.0.0.9"  # the address that members are told
 # A newer program, that writes and reads another version of entries.
 _NEWER = """\
@@ -185,7 +186,8 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
 def test_the_page_works_as_printed(fleet: Fleet) -> None:
     it, member = fleet.it, fleet.ports[2]
     fleet.make_nodes()
-    it.tessera("plan", "--members", "24", "--board", "GATEWAY", "--round-seconds", "20", "-o", "plan.json")
+    shape = ["--members", "24", "--board", "GATEWAY", "--round-seconds", "20", "--posts-per-token", str(POSTS)]
+    it.tessera("plan", *shape, "-o", "plan.json")
     it.tessera("issuer", "init", "issuer", "--plan", "plan.json", "--name", "Office")
     words = printed("relay new berlin")
     it.tessera(*(FRONT if word == "relay.example.org" else word for word in words), "--port", str(member))
