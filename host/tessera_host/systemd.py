@@ -91,8 +91,16 @@ LoadCredential={name}:{file}
 Environment={variable}=%d/{name}
 """
 ENGINE_PORTS = 4222, 6222  # for gateways, for the other nodes
+ENGINE_CREDENTIALS = Path("/run/credentials/tessera-engine.service")
+# The certificates are those of nodes that speak TLS. Without their files a node is handed the word that is set instead.
 ENGINE_CONFIGURATION = """\
 LoadCredential=engine.conf:/etc/tessera/engine.conf
+LoadCredential=engine.crt:/etc/tessera/engine.crt
+SetCredential=engine.crt:none
+LoadCredential=engine.key:/etc/tessera/engine.key
+SetCredential=engine.key:none
+LoadCredential=ca.crt:/etc/tessera/ca.crt
+SetCredential=ca.crt:none
 LimitNOFILE=65536
 """
 # Of a package's unit, which is the same on every computer.

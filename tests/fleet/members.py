@@ -28,12 +28,13 @@ def name_of(error: BaseException) -> str:
 
 
 class Writer:
-    """A member of the office without an agent. rules: posts once a round, and no more than its token has."""
+    """A member of the office without an agent. rules: posts once a round, and no more than AUTH says that its token
+    has: a post that was not acknowledged may have counted, which the member cannot know by itself."""
 
     def __init__(self, office: Office, book: Book, name: str, rules: bool, seed: object) -> None:
         self.office, self.book, self.name, self.rules = office, book, name, rules
         self.dice = random.Random(f"{seed} {name}")
-        self._posted: dict[int, int] = {}  # by epoch
+        self._left = 0  # posts of its token, as its last AUTH said
 
     def join(self) -> None:
         with self.office.issuer() as issuer:
@@ -56,7 +57,8 @@ class Writer:
         async with await RelayConnection.open(host, port, relay.key, federation.newest.access_key) as connection:
             epoch = federation.epoch_of((await connection.info()).open_round)
             token = self._token(epoch)
-            await connection.auth(epoch, token.key, token.signature, proof(token, connection.handshake_hash))
+            shown = proof(token, connection.handshake_hash)
+            _, self._left = await connection.auth(epoch, token.key, token.signature, shown)
             yield connection, token.key
 
     def _token(self, epoch: int) -> Any:
@@ -76,9 +78,7 @@ class Writer:
             round_ = office.loop.round()
             await asyncio.sleep(self.dice.random() * office.setting.round_seconds * 0.8)
             if self.rules:
-                epoch = round_ // office.setting.epoch_rounds
-                speaks = self._posted.get(epoch, 0) < office.setting.posts_per_token and self.dice.random() < 0.8
-                await self.post(offered=True) if speaks else await self.void()
+                await self.post(offered=True) if self.dice.random() < 0.8 else await self.void()
             else:
                 two = self.dice.sample(list(office.gateways.values()), min(2, len(office.gateways)))
                 await asyncio.gather(*(self.post(False, each.port, each.host) for each in two))
@@ -86,21 +86,28 @@ class Writer:
                 await office.loop.next_round()
 
     async def post(self, offered: bool, port: int | None = None, host: str = "127.0.0.1") -> str:
-        """What it was answered."""
+        """What it was answered; a VOID in place of a post that its token does not have."""
         bucket, record = self.dice.randrange(self.office.setting.buckets), self.dice.randbytes(_RECORD_BYTES)
         post = self.book.post(b"", bucket, record, offered)
-        loop = asyncio.get_running_loop()
+        loop, silent = asyncio.get_running_loop(), False
         try:
             async with self.session(port, host) as (connection, post.token):
+                silent = offered and not self._left
+                if silent:
+                    self.book.withdraw(post)
+                    await connection.void()
+                    self.book.void(ACKNOWLEDGED)
+                    return ""
                 began = loop.time()
                 try:
                     post.round = await connection.post(bucket, record)
                 finally:
                     self.book.took("longest answer", loop.time() - began)
             post.answer = ACKNOWLEDGED
-            epoch = post.round // self.office.setting.epoch_rounds
-            self._posted[epoch] = self._posted.get(epoch, 0) + 1
         except (TesseraError, OSError) as error:
+            if silent:
+                self.book.void(name_of(error))
+                return ""
             post.answer = post.answer or (ACKNOWLEDGED if post.round >= 0 else name_of(error))
         return post.answer
 

@@ -16,18 +16,24 @@ from tessera import params
 from tessera.clock import Clock
 from tessera.errors import Refused
 from tessera.ledger import Checkpoint
+from tessera_host.fleet.duties import SILENT_MS
 from tessera_host.fleet.entry import LEAST_BYTES
 from tessera_host.fleet.frames import FRAME_BYTES
-from tessera_host.fleet.log import Entry, LogBroken
+from tessera_host.fleet.log import Entry, Log, LogBroken
 from tessera_host.fleet.sqlite_log import SqliteLog
 from tessera_host.fleet.state import State
 from tessera_host.fleet.writer import MOST_WAITING
+from tessera_host.protocol.relay_connection import BUSY, ErrorFrame, patiently
 from tessera_host.relay.server_relay import ServerRelay
 
 from .running import EPOCH, ROUND, Connection, MemoryLog, Play, played
 
 POSTS = 4
 SHARE = 4  # of them, when the token key is named in the first round of an epoch: four times five sixths, rounded up
+
+CONSTANT: dict[str, Any] = {"cover": params.CONSTANT, "constant": 2, "epsilon": 0, "delta": 0, "thresholds": b""} | {
+    "members": 2, "tokens_per_epoch": 1, "posts_per_token": 8
+}  # fmt: skip
 
 
 class LyingLog:
@@ -228,6 +234,65 @@ def test_a_token_key_that_nobody_has_is_replaced(tmp_path: Path) -> None:
     played(story, tmp_path)
 
 
+class CutOff(Play):
+    """Gateway 2 has a way of its own to the log: `way`."""
+
+    def __init__(self, *given: Any, **changes: Any) -> None:
+        super().__init__(*given, **changes)
+        self.way = MemoryLog()
+        self.way.entries = self.log.entries
+
+    def log_of(self, number: int) -> Log:
+        return self.way if number == 2 else self.log
+
+
+def test_a_gateway_that_is_cut_off_replaces_no_token_key_that_others_have(tmp_path: Path) -> None:
+    async def story(play: CutOff) -> None:
+        await play.begin(2)
+        await play.next_round()
+        first = play.gateways[1]
+        key = first.state.token_hash
+        await play.stop(2)
+        asked = play.carries.pop(1)
+        await play.start(2)
+        second = play.gateways[2]
+        assert key and second.state.token_hash == key and second.seat.token_key is None
+        play.way.down = True
+        await asyncio.sleep(SILENT_MS / 1000 + 5)
+        play.way.down = False
+        await asyncio.sleep(3)  # the log is heard before the other gateway answers
+        play.carries[1] = asked
+        await play.until(lambda: second.seat.token_key is not None)
+        await asyncio.sleep(10)  # what it wrote while it was cut off is in the log by now
+        await play.until(lambda: len(play.states) == 1)
+        assert first.state.token_hash == key
+
+    played(story, tmp_path, CutOff)
+
+
+def test_a_post_that_was_not_acknowledged_may_count_and_admission_says_so(tmp_path: Path) -> None:
+    """Its member reckons with the posts that it is told of there, and not with those that were acknowledged."""
+
+    async def story(play: Play) -> None:
+        await play.begin(1)
+        await play.next_round()
+        member = play.member(1)
+        assert await member.admit() == SHARE
+        play.log.down = True
+        assert await refused(member.send(records(1)[0])) == "BUSY"
+        play.log.down = False
+        await play.next_round()
+        member = play.member(1)
+        assert await member.admit() == SHARE - 1
+        for _ in range(SHARE - 1):
+            assert await member.send(records(1)[0])
+            await play.next_round()
+        assert await play.member(1).admit() == 0
+        assert await refused(member.send(records(2)[1])) == "QUOTA"
+
+    played(story, tmp_path, posts_per_token=POSTS)
+
+
 def test_without_a_log_posts_are_busy_and_rounds_are_read(tmp_path: Path) -> None:
     async def story(play: Play) -> None:
         await play.begin(2)
@@ -255,6 +320,34 @@ def test_without_a_log_posts_are_busy_and_rounds_are_read(tmp_path: Path) -> Non
         await play.until(lambda: len(play.states) == 1)
 
     played(story, tmp_path)
+
+
+def test_without_a_log_whoever_is_to_be_admitted_is_told_so_in_ten_seconds(tmp_path: Path) -> None:
+    """As POST: a client does not come back within its connection, six times eight seconds."""
+
+    async def story(play: Play) -> None:
+        await play.begin(1)
+        await play.next_round()
+        await admitted(play, 1)
+        play.log.down = True
+        for fill in (0, MOST_WAITING):
+            writer = play.gateways[1].writer
+            while writer.waiting < fill:
+                writer.void()
+            before = play.unix_ms()
+            with pytest.raises(ErrorFrame) as told:
+                await patiently(lambda: asked(play.member(1, 1)))
+            assert told.value.code == BUSY
+            assert play.unix_ms() - before < 10_000
+        play.log.down = False
+
+    async def asked(newcomer: Connection) -> int:
+        try:
+            return await newcomer.admit()
+        except Refused as refused:
+            raise ErrorFrame(refused) from None
+
+    played(story, tmp_path, **CONSTANT)
 
 
 def test_a_clock_that_one_gateway_is_sure_of_bears_out_those_that_say_the_same(tmp_path: Path) -> None:
@@ -302,9 +395,6 @@ def test_a_log_that_lost_an_entry_stops_every_gateway_that_is_shown_it(tmp_path:
 
 
 def test_a_constant_batch_has_its_size_whatever_is_posted(tmp_path: Path) -> None:
-    kind: dict[str, Any] = {"cover": params.CONSTANT, "constant": 2, "epsilon": 0, "delta": 0, "thresholds": b""}
-    sizes = {"members": 2, "tokens_per_epoch": 1, "posts_per_token": 8}
-
     async def story(play: Play) -> None:
         await play.begin(3)
         await play.next_round()
@@ -322,7 +412,7 @@ def test_a_constant_batch_has_its_size_whatever_is_posted(tmp_path: Path) -> Non
         assert set(batches[0]) == set(records(2))
         assert [len(batch) for batch in batches + same_cells(play, empty)] == [2] * 4
 
-    played(story, tmp_path, **kind, **sizes)
+    played(story, tmp_path, **CONSTANT)
 
 
 def test_a_set_that_is_brought_to_one_gateway_governs_on_all(tmp_path: Path) -> None:

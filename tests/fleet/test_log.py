@@ -59,7 +59,7 @@ def test_what_was_acknowledged_has_to_be_shown_there() -> None:
     order.promise(3, id_of(3))
     order.promise(3, id_of(3))  # another try
     order.take(2, id_of(2))
-    with pytest.raises(LogBroken, match="another entry stands at 3"):
+    with pytest.raises(LogBroken, match="the entry at 3 differs"):
         order.take(3, id_of(4))
     order = shown(1)
     order.promise(2, id_of(2))
@@ -79,9 +79,9 @@ def test_acknowledgement_that_comes_after_its_entry_is_compared_with_it(monkeypa
     order.promise(14, id_of(14))
     order.promise(12, id_of(12))
     for position in (12, 14):
-        with pytest.raises(LogBroken, match=f"another entry stands at {position}"):
+        with pytest.raises(LogBroken, match=f"the entry at {position} differs"):
             order.promise(position, id_of(99))
-    with pytest.raises(LogBroken, match="another entry stands at 13"):
+    with pytest.raises(LogBroken, match="the entry at 13 differs"):
         order.promise(13, id_of(14))
     order.promise(11, id_of(99))  # nobody knows any more
     order.promise(3, id_of(99))  # it began behind that
@@ -98,7 +98,7 @@ def test_what_was_trimmed_is_passed_over_at_the_beginning_only() -> None:
     assert order.next == 2
     order.pass_over(7)
     assert order.next == 7
-    with pytest.raises(LogBroken, match="another entry stands at 7"):
+    with pytest.raises(LogBroken, match="the entry at 7 differs"):
         order.take(7, id_of(3))
     order = shown(3)
     order.pass_over(4)

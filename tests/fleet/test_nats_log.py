@@ -419,10 +419,10 @@ class _Swapped:
     ("tamper", "said"),
     [
         (_lost, "shows 4 where 3 comes next"),
-        (_lost_and_closed_up, "another entry stands at 3 than"),
+        (_lost_and_closed_up, "the entry at 3 differs from"),
         (_doubled, "the entry at 3 stands at 4 again"),
         (_shown_again, "shows 3 where 4 comes next"),
-        (_Swapped(), "another entry stands at 3 than"),
+        (_Swapped(), "the entry at 3 differs from"),
     ],
     ids=["lost", "lost and closed up", "doubled", "shown again", "swapped"],
 )

@@ -154,7 +154,7 @@ def without(*starts: str) -> Callable[[str], str]:
             [configuration.export_line("TESSERA"), configuration.import_line("SYS"), "system_account: SYS"],
         ),
         (lambda text: text + "max_payload: 64KB\n", {}, "takes entries of 65536 bytes at most", ["max_payload: 1MB"]),
-        (lambda text: text, {"replicas": 3}, "has less than 3 nodes", ["cluster {", "routes:"]),
+        (lambda text: text, {"replicas": 3}, "has fewer than 3 nodes", ["cluster {", "routes:"]),
         (lambda text: text, {"password": "another"}, "does not know this gateway's user", ["users: [{ user:"]),
     ],
     ids=["no sync", "sync later", "no export", "no accounts", "small", "alone", "password"],

@@ -249,6 +249,12 @@ def test_what_is_to_be_looked_at_has_a_code_and_says_what_to_do(
     assert operated.remarks(state, {number: status() for number in (1, 2, 3)}, WELL) == []
 
 
+def test_gateways_that_cannot_be_asked_while_the_engine_is_away_are_not_said_to_be_off() -> None:
+    found: dict[int, GatewayStatus | None] = {1: status(), 2: None, 3: None}
+    assert [remark.code for remark in operated.remarks(three().state, found, None)] == ["engine-away"]
+    assert [remark.code for remark in operated.remarks(three().state, found, WELL)] == ["unreachable"] * 2
+
+
 def test_rounds_that_stand_still_for_want_of_a_clock_are_explained() -> None:
     found: dict[int, GatewayStatus | None] = {number: status(clock=False) for number in (1, 2, 3)}
     (remark,) = operated.remarks(three().state, found, WELL)
@@ -311,9 +317,10 @@ def test_a_fleet_goes_on_in_another_log_with_all_that_was_acknowledged(
         await play.next_round()
         first, second = await admitted(play, 1, 0), await admitted(play, 2, 1)
         rounds = [await first.send(records(1)[0]), await second.send(records(2)[1])]
-        play.log.down = True
-        end = len(play.log.entries)
-        await play.until(lambda: all(gateway.state.position == end for gateway in play.gateways.values()))
+        there = play.log.entries
+        await play.until(lambda: all(gateway.state.position == len(there) for gateway in play.gateways.values()))
+        play.log.down = True  # shows nothing more, so all of it has to have been shown before
+        end = len(there)
         play.log.entries.append(Entry(end + 1, bytes(16), b"of nobody"))
         play.log.down = False
         await play.until(lambda: not play.gateways)

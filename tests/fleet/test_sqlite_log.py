@@ -45,7 +45,7 @@ def change(path: Path, statement: str) -> None:
     ("statement", "said"),
     [
         ("DELETE FROM entry WHERE position = 3", "shows 4 where 3 comes next"),
-        ("DELETE FROM entry WHERE position >= 4", "has its entries 4 to 5 no more"),
+        ("DELETE FROM entry WHERE position >= 4", "lacks its entries 4 to 5"),
         ("UPDATE entry SET id = x'00' WHERE position = 2", "appended by no gateway"),
         ("UPDATE sqlite_sequence SET seq = 3", "ends at 3"),
     ],

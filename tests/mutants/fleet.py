@@ -112,6 +112,12 @@ CHANGES: Changes = {
     ),
     f"{_FLEET}/nats_connection.py": (
         Change(
+            "password-is-sent-to-a-node-that-speaks-no-tls",
+            "tls_handshake_first=self._tls is not None,",
+            "tls_handshake_first=False,",
+            of("nats_tls", "password_is_not_sent_where_somebody_took_tls_out"),
+        ),
+        Change(
             "a-cancellation-may-be-lost",
             "        if task and task.cancelling() > before:\n",
             "        if False:\n",
@@ -408,6 +414,12 @@ CHANGES: Changes = {
     ),
     f"{_FLEET}/gateway.py": (
         Change(
+            "gateway-that-is-cut-off-takes-the-others-for-dead",
+            "                self._deaf_ms = now\n",
+            "                pass\n",
+            of("gateway", "a_gateway_that_is_cut_off_replaces_no_token_key_that_others_have"),
+        ),
+        Change(
             "entry-vouches-for-a-seal-that-is-not-on-the-disk",
             "        if self._sealed_at > self._durable or self._duties.changed:\n",
             "        if self._duties.changed:\n",
@@ -487,6 +499,12 @@ CHANGES: Changes = {
         ),
     ),
     f"{_FLEET}/writer.py": (
+        Change(
+            "whoever-is-to-be-admitted-asks-again-and-again",
+            "_RETRY_SECONDS = 9\n",
+            "_RETRY_SECONDS = 8\n",
+            of("gateway", "without_a_log_whoever_is_to_be_admitted_is_told_so_in_ten_seconds"),
+        ),
         Change(
             "any-number-of-frames-waits",
             "        if self.waiting >= MOST_WAITING:\n",

@@ -94,9 +94,9 @@ class GatewayProcess:
                 await asyncio.sleep(0.1)
 
 
-async def grown(gateways: Sequence[GatewayProcess], urls: Sequence[str]) -> None:
+async def grown(gateways: Sequence[GatewayProcess], urls: Sequence[str], *more: object) -> None:
     """The first one's directory is a relay's that never ran; all of them serve then. urls: the log's address, for each.
-    Without any: a relay alone."""
+    Without any: a relay alone. more: options of `fleet init` and `join`."""
     first = gateways[0]
     if not urls:
         first.alone = True
@@ -106,7 +106,7 @@ async def grown(gateways: Sequence[GatewayProcess], urls: Sequence[str]) -> None
     with tempfile.TemporaryDirectory(prefix="tessera-fleet-") as folder:
         password, code = Path(folder, "password"), Path(folder, "code")
         password.write_text(PASSWORD)
-        engine = ("--engine-user", USER, "--engine-password-file", password)
+        engine = ("--engine-user", USER, "--engine-password-file", password, *more)
         init = ("fleet", "init", first.directory, "--storage", urls[0], *engine)
         await asyncio.to_thread(tessera, *init, patience=PATIENCE_SECONDS)  # nodes that are new choose a leader first
         first.start()

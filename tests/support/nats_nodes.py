@@ -21,7 +21,7 @@ from tests.patience import PATIENCE_SECONDS
 from tests.support.ports import free_ports
 
 USER, PASSWORD = "gateway", 'not "secret" \\ geheim für niemanden }'
-STARTING = "less than 3 nodes"  # what the product says while nodes that are new do not know each other yet
+STARTING = "fewer than 3 nodes"  # what the product says while nodes that are new do not know each other yet
 _READY = "Server is ready"
 _TICKS = os.sysconf("SC_CLK_TCK")
 _NOWHERE = "127.0.0.1:1"
@@ -46,7 +46,7 @@ class NatsNodes:
     """So many nodes, each in a folder of its own. They are there when start() returns; stop() ends them.
 
     hosts: their addresses. routes: at which address (HOST:PORT) a node reaches another, if not at its own: then they
-    know no other way to each other.
+    know no other way to each other. tls: of each, the directory of its certificate; empty: plain TCP.
     """
 
     def __init__(
@@ -56,7 +56,9 @@ class NatsNodes:
         change: Callable[[int, str], str] = lambda number, text: text,
         hosts: Sequence[str] = (),
         routes: Mapping[tuple[int, int], str] | None = None,
+        tls: Sequence[Path] = (),
     ) -> None:
+        self._tls = tls
         self._program = program()
         self._hosts = hosts or ["127.0.0.1"] * count
         self._routes = routes or {}
@@ -93,6 +95,7 @@ class NatsNodes:
             folder / "store",
             USER,
             PASSWORD,
+            tls=self._tls[number] if self._tls else None,
         )
         text = self._change(number, node.text())
         if self._routes:  # what they tell each other leads nowhere

@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "fleet-operation.md"
 REFUSED, UNWELL = 7, 9
 HOSTS = (1, 2, 3)
+POSTS = 1020  # a token has a share, as the fleet is founded in the middle of an epoch: enough at any time of day
 FRONT = "127.0.0.9"  # the address that members are told
 # A newer program, that writes and reads another version of entries.
 _NEWER = """\
@@ -185,7 +186,8 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
 def test_the_page_works_as_printed(fleet: Fleet) -> None:
     it, member = fleet.it, fleet.ports[2]
     fleet.make_nodes()
-    it.tessera("plan", "--members", "24", "--board", "GATEWAY", "--round-seconds", "20", "-o", "plan.json")
+    shape = ["--members", "24", "--board", "GATEWAY", "--round-seconds", "20", "--posts-per-token", str(POSTS)]
+    it.tessera("plan", *shape, "-o", "plan.json")
     it.tessera("issuer", "init", "issuer", "--plan", "plan.json", "--name", "Office")
     words = printed("relay new berlin")
     it.tessera(*(FRONT if word == "relay.example.org" else word for word in words), "--port", str(member))
@@ -244,20 +246,28 @@ def test_the_page_works_as_printed(fleet: Fleet) -> None:
     fleet.stop(2)
     fleet.serve(2, newer=True)
 
-    # What fails
+    # What fails, before somebody who watches
+    watch = Running(fleet.hosts[1], fleet.hosts[1].words(*printed("fleet status berlin"), "--watch"))
+    fleet.stack.callback(watch.stop, 9)
+    watch.wait_for("(leader)")
     fleet.kill_node(1)
     office.talk("without a node")
     fleet.until(1, lambda found: "engine-node" in {each["code"] for each in found["remarks"]})
     fleet.kill_node(2)
     fleet.until(1, lambda found: {"no-quorum", "engine-away"} & {each["code"] for each in found["remarks"]})
+    watch.wait_for("no leader")
     for number in (1, 2):
         fleet.start_node(number)
     office.talk("the nodes are back")
+    watch.wait_for("(leader)")
     for number in HOSTS:
         fleet.stop(number, 9)
+    watch.wait_for("no gateway runs in berlin")
     for number in HOSTS:
         fleet.serve(number, newer=True)
     office.talk("all gateways were killed")
+    watch.wait_for("1 (here)")
+    assert watch.stop(2).code == 0
 
     # FAULT, and repair
     asyncio.run(lose_the_log(f"{fleet.address(1)}:{fleet.ports[0]}"))
@@ -310,9 +320,11 @@ class Office:
         it.tessera("contact", "add", "confirm", "--home", "bob")
 
     def talk(self, text: str) -> None:
-        """Alice writes, Bob reads it. Posts may wait for the next round, as after a stop of all gateways."""
-        words = ["send", "bob", text]
-        while self._it.run(*self._it.words(*words, "--home", "alice"), code=(0, REFUSED)).code:
+        """Alice writes, Bob reads it. Posts may wait for the next round, as after a stop of all gateways; if that took
+        longer than two rounds, her program complains of the relay's clock until they go on."""
+        words, end = ["send", "bob", text], time.monotonic() + PATIENCE_SECONDS
+        while self._it.run(*self._it.words(*words, "--home", "alice"), code=(0, REFUSED, UNWELL)).code:
+            assert time.monotonic() < end
             words = ["resend"]
             time.sleep(1)
         assert text in self._it.tessera("inbox", "--home", "bob", "--wait")

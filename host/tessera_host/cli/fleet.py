@@ -10,23 +10,25 @@ import contextlib
 import os
 import re
 import shlex
+import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Column, Table
 from rich.text import Text
 
 from tessera import curve
 
-from .. import duration, files
-from ..errors import InvalidInput, RelayUnwell, UsageError
+from .. import duration, files, systemd
+from ..errors import InvalidInput, RelayUnwell, Unreachable, UsageError
 from ..fleet import control, engines, storage
 from ..fleet.join_codes import Code
-from ..fleet.nats_configuration import NODES, Node
+from ..fleet.nats_configuration import CERTIFICATE, KEY, NODES, SIGNERS, Node
 from ..fleet.storage import FleetFile
 from ..issuer.relay_directory import CONFIGURATION, PARAMETERS, SEED, SEED_BYTES
 from ..keys import passphrase
@@ -40,6 +42,7 @@ USER = "gateway"
 CODE_VARIABLE = "TESSERA_JOIN_CODE_FILE"
 _STATE = Path("/var/lib/tessera-engine")
 _PORT, _NODE_PORT = 4222, 6222
+_WATCH_SECONDS = 2
 
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="The gateway's directory.")]
 Storage = Annotated[
@@ -92,6 +95,13 @@ def fleet_engine(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="New file for the configuration; it holds the password.")],
     store: Annotated[Path, typer.Option(help="Where the node keeps the log.")] = _STATE,
+    tls_files: Annotated[
+        Path | None,
+        typer.Option(
+            help=f"Have it speak TLS: the directory on its host with {CERTIFICATE}, {KEY} and {SIGNERS}; for the unit "
+            f"{systemd.ENGINE_CREDENTIALS}.",
+        ),
+    ] = None,
     user: EngineUser = USER,
     as_json: Json = False,
 ) -> None:
@@ -109,7 +119,7 @@ def fleet_engine(
     addresses = tuple(_at(host, _NODE_PORT) for host in hosts)
     own = addresses[names.index(_host(listen))]
     try:
-        made = Node(name, _at(listen, _PORT), own, addresses, store, user, _first_line(password))
+        made = Node(name, _at(listen, _PORT), own, addresses, store, user, _first_line(password), tls=tls_files)
         text = made.text()
     except ValueError as error:
         raise UsageError(f"this cannot be written into a configuration: {error}", "choose others") from None
@@ -120,6 +130,12 @@ def fleet_engine(
         f"  install -D -m 600 {shlex.quote(str(out))} /etc/tessera/engine.conf",
         "  systemctl enable --now tessera-engine",
     ]
+    if tls_files is not None:
+        told[3:3] = [
+            f"  install -D -m 600 -t /etc/tessera {KEY}",
+            f"  install -D -m 644 -t /etc/tessera {CERTIFICATE} {SIGNERS}",
+        ]
+        told += [f"Gateways are told who signed them: --engine-ca {SIGNERS}, with fleet init and fleet join."]
     answer = {"path": str(out), "node": name, "listen": made.listen, "listen_nodes": made.listen_nodes}
     show(answer | {"store": str(store)}, "\n".join(told), as_json)
 
@@ -159,14 +175,14 @@ def fleet_init(
     The engine is looked at first: whether it is set up so that it keeps what it acknowledges.
     """
     keep_out_of_dumps()
-    if not server_relay.is_relay(directory):
+    if CONFIGURATION not in storage.names_in(directory):
         raise UsageError(
             f"there is no relay in {directory}",
             "on the issuer's machine: tessera relay new NAME --issuer DIR --host HOST NEWDIR, and bring NEWDIR here",
         )
     _check_no_gateway(directory)
     file = _file(directory, storage.FIRST, storage_, engine_user, engine_password, engine_ca)
-    asyncio.run(_check_empty(directory, file))
+    asyncio.run(_check_empty(directory, file, as_json))
     storage.found(directory, file)
     text = [
         f"{directory} is gateway {storage.FIRST} of a fleet, whose log is {storage_}. Start it:",
@@ -182,25 +198,30 @@ def fleet_init(
     show({"gateway": storage.FIRST, "directory": str(directory), "storage": storage_}, "\n".join(text), as_json)
 
 
-async def _check_empty(directory: Path, file: FleetFile) -> None:
+async def _check_empty(directory: Path, file: FleetFile, as_json: bool) -> None:
     """Raises what is wrong with the engine; UsageError if another fleet's log is there."""
     secrets, newest = _identity(directory), server_relay.read_parameters(directory)
-    log = await engines.open_log(file, curve.public(secrets), newest)
+
+    def tell(why: str) -> None:
+        if not as_json:
+            typer.echo(f"{why}. Waiting up to {engines.START_SECONDS:g} s for nodes that are starting.", err=True)
+
+    log = await engines.open_when_ready(file, curve.public(secrets), newest, tell)
     try:
         last = await log.last()
     finally:
         await log.close()
     if last:
         raise UsageError(
-            f"{file.storage} has a log already, of this relay",
-            "if its fleet runs: tessera fleet invite, there, and tessera fleet join, here; else name another log",
+            f"{file.storage} has entries of this relay already",
+            "if its fleet runs, join it: tessera fleet invite there, tessera fleet join here; else name another log",
         )
 
 
 def fleet_invite(directory: Directory, as_json: Json = False) -> None:
     """Have a running gateway make a code by which one other gateway joins, within an hour."""
-    if storage.is_gateway(directory):
-        _check_for_several(FleetFile.read(directory))
+    storage.require_gateway(directory)
+    _check_for_several(FleetFile.read(directory))
     found = asyncio.run(control.ask(directory, "invite"))
     name = _word(directory)
     text = [
@@ -231,13 +252,14 @@ def fleet_join(
     DIR has relay.json and parameters of a running gateway's directory, and nothing else of it.
     """
     keep_out_of_dumps()
-    if not server_relay.is_relay(directory) or not (directory / PARAMETERS).exists():
+    names = storage.names_in(directory)
+    if not {CONFIGURATION, PARAMETERS} <= names:
         raise UsageError(
-            f"{directory} has not what a gateway begins with",
+            f"{directory} lacks what a gateway begins with",
             f"copy {CONFIGURATION} and {PARAMETERS} of a running gateway's directory into it",
         )
     _check_no_gateway(directory)
-    more = sorted(each.name for each in directory.iterdir() if each.name not in (CONFIGURATION, PARAMETERS))
+    more = sorted(names - {CONFIGURATION, PARAMETERS})
     if more:
         raise UsageError(
             f"{directory} has what belongs to one gateway alone: {', '.join(more)}",
@@ -280,7 +302,7 @@ async def _join(directory: Path, file: FleetFile, code: Code) -> int:
 def _check_for_several(file: FleetFile) -> None:
     if file.is_for_one:
         raise UsageError(
-            f"the log {file.storage} is a file, which one gateway reaches",
+            f"the log {file.storage} is a file, which one gateway alone reaches",
             "several gateways have a log that NATS keeps: --storage nats://HOST,HOST,HOST/NAME",
         )
 
@@ -302,7 +324,7 @@ def _file(directory: Path, number: int, url: str, user: str, password: Path | No
     if alone.is_for_one:
         return alone
     if password is None:
-        raise UsageError("the engine's nodes know gateways by a password", "--engine-password-file FILE")
+        raise UsageError("the engine's nodes know gateways by a password", "name its file: --engine-password-file FILE")
     return FleetFile(number, url, user, _first_line(password), None if ca is None else str(ca.absolute()))
 
 
@@ -325,10 +347,7 @@ def fleet_status(
         asyncio.run(_watched(directory))
         return
     found = asyncio.run(control.ask(directory, "status"))
-    console = Console(markup=False, highlight=False)
-    with console.capture() as captured:
-        console.print(shown(found))
-    show(found, captured.get().rstrip(), as_json)
+    show(found, _plain(shown(found)), as_json)
     wrong = [remark for remark in found["remarks"] if remark["code"] != "few"]
     if wrong:
         end_with(
@@ -340,17 +359,38 @@ def fleet_status(
 
 
 async def _watched(directory: Path) -> None:
-    with Live(auto_refresh=False, console=Console(highlight=False)) as live:
+    """Until Ctrl-C; in place on a terminal, else one below the other. A gateway that was there may come back."""
+    console = Console(markup=False, highlight=False)
+    on_screen = sys.stdout.isatty() and console.is_terminal and not console.is_dumb_terminal
+    with Live(auto_refresh=False, console=console) if on_screen else contextlib.nullcontext() as live:
 
-        async def renew() -> None:
+        def renew(found: RenderableType) -> None:
+            timed = Group(Text(time.strftime("%H:%M:%S")), found)
+            if live is None:
+                show({}, _plain(timed), as_json=False)
+            else:
+                live.update(timed, refresh=True)
+
+        async def look() -> None:
+            renew(shown(await control.ask(directory, "status")))
             while True:
-                live.update(shown(await control.ask(directory, "status")), refresh=True)
-                await asyncio.sleep(2)
+                await asyncio.sleep(_WATCH_SECONDS)
+                try:
+                    renew(shown(await control.ask(directory, "status")))
+                except Unreachable as away:
+                    renew(Text(f"{away}; it is asked again until it answers"))
 
-        renewing = asyncio.ensure_future(renew())
-        stopped_by_signals(renewing.cancel)
+        looking = asyncio.ensure_future(look())
+        stopped_by_signals(looking.cancel)
         with contextlib.suppress(asyncio.CancelledError):
-            await renewing
+            await looking
+
+
+def _plain(found: RenderableType) -> str:
+    console = Console(markup=False, highlight=False)
+    with console.capture() as captured:
+        console.print(found)
+    return captured.get().rstrip()
 
 
 def shown(found: dict[str, Any]) -> Group:
@@ -466,8 +506,8 @@ def fleet_repair(
     text = [
         f"Gateway {found['gateway']} goes on alone, with all {found['position']} entries that it replayed, in the log",
         f"{storage_}. Stop it, and start it: {_serve(directory)}",
-        f"The others ({others}) have the old log's place: stop them, begin there with new directories, and let them",
-        f"join anew, one after the other: tessera fleet invite {_word(directory)}",
+        f"The others ({others}) belong to the old log: stop them, and let each join anew with a new directory, one",
+        f"after the other: tessera fleet invite {_word(directory)}",
         "Keep the engine's old log for whoever finds out what happened.",
     ]
     show(found, "\n".join(text), as_json)

@@ -20,9 +20,9 @@ from tessera.errors import Error
 from tessera.server import Server
 
 from .. import __version__, systemd
-from ..errors import TesseraError, UsageError
+from ..errors import TesseraError
 from ..fleet import engines, metrics, operated, storage
-from ..fleet.control import Control
+from ..fleet.control import Control, Waiting
 from ..fleet.exchange import NodeExchange, Transport
 from ..fleet.gateway import FleetGateway
 from ..fleet.log import Log as FleetLog
@@ -52,12 +52,7 @@ def serve_gateway(
     as_json: bool,
 ) -> None:
     """url: who keeps the log, if not as fleet.json says. Raises TesseraError."""
-    if not storage.is_gateway(directory):
-        raise UsageError(
-            f"{directory} is not a gateway of a fleet",
-            f"a single relay: tessera serve --storage {directory}; a fleet's first gateway: tessera fleet init; "
-            "another gateway: tessera fleet join",
-        )
+    storage.require_gateway(directory)
     if about_unit:
         unit(lambda: _unit(directory, url, options, watching, sessions), install, as_json)
         return
@@ -178,22 +173,26 @@ class _Serving:
     @contextlib.asynccontextmanager
     async def _engine(self, relay_key: bytes) -> AsyncIterator[tuple[FleetLog, Transport]]:
         """As soon as it is there. Raises LogRefused."""
-        warned = False
-        while True:
-            try:
-                log = await engines.open_log(self._file, relay_key, self._opened.relay.parameters.newest)
-                break
-            except LogUnavailable as error:
-                if not warned:
-                    warn(self._log, "engine", error.message, error.hint or "it is tried again until it answers")
-                warned = True
-                await asyncio.sleep(_RETRY_SECONDS)
+        log = await self._opened_log(relay_key)
         transport = engines.transport(log)
         try:
             yield log, transport
         finally:
             await transport.close()
             await log.close()
+
+    async def _opened_log(self, relay_key: bytes) -> FleetLog:
+        warned = False
+        async with Waiting(self._directory) as waiting:
+            while True:
+                try:
+                    return await engines.open_log(self._file, relay_key, self._opened.relay.parameters.newest)
+                except LogUnavailable as error:
+                    waiting.why = error.message
+                    if not warned:
+                        warn(self._log, "engine", error.message, error.hint or "it is tried again until it answers")
+                    warned = True
+                    await asyncio.sleep(_RETRY_SECONDS)
 
     async def _members(self, running: Operated, log: FleetLog, exchange: NodeExchange) -> None:
         """From when the log was replayed to its end. Raises _Ended if this gateway may not go on with the log,

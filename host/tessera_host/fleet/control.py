@@ -18,7 +18,7 @@ from .. import errors
 from ..errors import InvalidInput, TesseraError, Unreachable, UsageError
 from ..keys import local_socket
 from ..keys.local_socket import Connection, Server
-from . import operated, repair
+from . import operated, repair, storage
 from .join_codes import GOOD_SECONDS
 from .operated import GatewayStatus, Looking, Operated
 
@@ -67,7 +67,7 @@ class Control:
             error: TesseraError = InvalidInput("the gateway cannot read this request", "update tessera")
         except TesseraError as refused:
             error = refused
-        return {"error": error.message, "hint": error.hint, "exit_code": error.exit_code}
+        return _refusal(error)
 
     async def _status(self, _: dict[str, Any]) -> dict[str, Any]:
         found = await self._looking.all()
@@ -81,7 +81,9 @@ class Control:
 
     async def _invite(self, _: dict[str, Any]) -> dict[str, Any]:
         if self._gateway.fault:
-            raise UsageError("this gateway has stopped serving, so nobody can join here", "tessera fleet repair DIR")
+            raise UsageError(
+                "this gateway has stopped serving, so nobody can join here", "see why: tessera fleet status DIR"
+            )
         return {"code": str(self._gateway.codes.make()), "good_seconds": int(GOOD_SECONDS)}
 
     async def _drain(self, _: dict[str, Any]) -> dict[str, Any]:
@@ -103,12 +105,42 @@ class Control:
         return {"storage": url, "gateway": self._gateway.number, "position": self._gateway.state.position, "left": left}
 
 
+class Waiting:
+    """An asynchronous context manager for a gateway that started and has no engine yet: whatever it is asked, it
+    answers that it waits, and why."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._server: Server | None = None
+        self.why = "it has not answered yet"
+
+    async def __aenter__(self) -> Self:
+        """Raises KeystoreError if another process answers there."""
+        self._server = await local_socket.serve_beside(PURPOSE, self._directory, self._converse)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        await self._server.close()
+
+    async def _converse(self, connection: Connection) -> None:
+        async for _ in connection:
+            waits = f"the gateway in {self._directory} waits for the engine: {self.why}"
+            await connection.send(_refusal(Unreachable(waits, "start the engine's nodes; it goes on by itself then")))
+
+
+def _refusal(error: TesseraError) -> dict[str, Any]:
+    return {"error": error.message, "hint": error.hint, "exit_code": error.exit_code}
+
+
 def _shown(status: GatewayStatus) -> dict[str, Any]:
     return asdict(status) | {"chain": status.chain.hex(), "state": status.state.hex()}
 
 
 async def ask(directory: Path, what: str, **fields: Any) -> dict[str, Any]:
-    """What the gateway of this directory answers. Raises Unreachable if none runs, and what it says is wrong."""
+    """What the gateway of this directory answers. Raises UsageError if it is no gateway's, Unreachable if none runs,
+    and what the gateway says is wrong."""
+    storage.require_gateway(directory)
     try:
         connection = await local_socket.connect_home(PURPOSE, directory, root=True)
     except Unreachable:

@@ -4,7 +4,9 @@ Owns the schemes. Another engine is a class with the calls of log.Log and a line
 for PostgreSQL would take); how its gateways reach each other is a Transport.
 """
 
+import asyncio
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 
 from tessera.params import Head
@@ -13,13 +15,18 @@ from .. import extras
 from ..errors import InvalidInput, UsageError
 from ..relay import storage as relay_storage
 from .exchange import Carry, Transport, unanswered
-from .log import Log
+from .log import Log, LogUnavailable, NobodyAnswers, NodesMissing
 from .nats_configuration import Address
 from .sqlite_log import SqliteLog
 from .storage import FleetFile
 
 _NATS, _SQLITE = "nats://", "sqlite:///"
 FORMS = f"write {_NATS}HOST,HOST,HOST/NAME, or {_SQLITE}DIR/NAME.db for a fleet of one gateway"
+
+
+_CA_HINT = "name a file (PEM) with the certificate of who signed those of the nodes"
+START_SECONDS = 30.0  # nodes that were just started need some of it until they know each other
+_PAUSE_SECONDS = 0.5
 
 
 def check(url: str) -> None:
@@ -59,14 +66,33 @@ async def open_log(file: FleetFile, relay: bytes, newest: Head) -> Log:
     )
 
 
+async def open_when_ready(file: FleetFile, relay: bytes, newest: Head, tell: Callable[[str], None]) -> Log:
+    """As open_log(); nodes that answer and cannot keep a log yet have START_SECONDS. tell(why), once: it is waited for
+    them."""
+    now = asyncio.get_running_loop().time
+    end, told = now() + START_SECONDS, False
+    while True:
+        try:
+            return await open_log(file, relay, newest)
+        except (NodesMissing, LogUnavailable) as error:
+            if now() >= end or (isinstance(error, NobodyAnswers) and not told):
+                raise
+            if not told:
+                tell(error.message)
+            told = True
+        await asyncio.sleep(_PAUSE_SECONDS)
+
+
 def _tls(file: FleetFile) -> ssl.SSLContext | None:
     """Raises InvalidInput."""
     if file.ca is None:
         return None
     try:
         return ssl.create_default_context(cafile=Path(file.ca))
-    except (OSError, ssl.SSLError) as error:
-        raise InvalidInput(f"{file.ca} has no certificates: {error}", "name a file in PEM of who signed them") from None
+    except ssl.SSLError:
+        raise InvalidInput(f"{file.ca} holds no certificate", _CA_HINT) from None
+    except OSError as error:
+        raise InvalidInput(f"{file.ca} cannot be read: {error.strerror}", _CA_HINT) from None
 
 
 def transport(log: Log) -> Transport:

@@ -144,7 +144,9 @@ class NodeExchange:
         node, mine = owner.nodes.get(gateway), owner.nodes.get(owner.number)
         secret = mine and owner.secrets.secret(node_name(mine))
         if node is None or mine is None or secret is None:
-            raise Unreachable(f"gateway {gateway} is not in force, or this one is not", "tessera fleet status")
+            raise Unreachable(
+                f"gateway {gateway} is not in force, or this one is not", "see which are: tessera fleet status"
+            )
         ephemeral = self._owner.random(KEY_BYTES)
         head = _HEAD.pack(owner.number, node_name(mine), node_name(node), curve.public(ephemeral))
         shared = curve.dh(ephemeral, node) + curve.dh(secret, node)
@@ -222,7 +224,7 @@ def _opened(answered: bytes, secrets: list[bytes], shared: bytes, head: bytes) -
     if answered == _NOT_KNOWN:
         raise Unreachable(
             "the gateway that was asked does not know this key, or this code",
-            "one that lags answers later; a code is good once, for an hour: tessera fleet invite makes another",
+            "try again later, if it is behind the log; a code is good once, for an hour: tessera fleet invite",
         )
     point, sealed = answered[1 : 1 + NODE_KEY_BYTES], answered[1 + NODE_KEY_BYTES :]
     try:
@@ -230,7 +232,8 @@ def _opened(answered: bytes, secrets: list[bytes], shared: bytes, head: bytes) -
         return _unseal(both, b"fleet-answer", head + point, sealed)
     except ValueError:
         raise IntegrityError(
-            "what came back was not sealed by the gateway that was asked", "look at who runs the engine"
+            "what came back was not sealed by the gateway that was asked",
+            "find out who changes what the engine's nodes carry",
         ) from None
 
 

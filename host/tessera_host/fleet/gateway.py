@@ -54,6 +54,8 @@ _COMMIT_SECONDS = 1.0
 _ASK_SECONDS = 0.5
 _MEND_MS = 10_000  # between questions for records that the ring lost
 _HEARTBEAT_MS = 5_000  # a gateway that has nothing to say says that it lives
+_LISTEN_SECONDS = 1.0
+_DEAF_MS = 2 * _HEARTBEAT_MS  # without an entry, not even its own: the log is away, and others need not be silent
 _PAUSE_SECONDS = 0.2
 _AT_ONCE = 64  # entries that are replayed before others have a turn
 _COMMIT_ENTRIES = 4096  # while it catches up
@@ -156,13 +158,14 @@ class FleetGateway(ServerRelay):
     async def _run(self) -> NoReturn:
         self._target = await self._last()
         self._heard: dict[int, int] = {}  # uptime at the newest entry of each gateway
+        self._deaf_ms = self.relay.clock.uptime_ms()  # the last time at which nothing was heard
         self._sent_ms = self.relay.clock.uptime_ms()
         self._said = 0  # the newest `last` that this gateway wrote
         self._appends: set[asyncio.Task[None]] = set()
         self._broken: asyncio.Future[NoReturn] = asyncio.get_running_loop().create_future()
         if self.state.position >= self._target:
             self._begin_to_write()
-        tasks = [self._follow(), self._write(), self._commit(), self._ask(), self._broken]
+        tasks = [self._follow(), self._write(), self._commit(), self._ask(), self._listen(), self._broken]
         running = [asyncio.ensure_future(each) for each in tasks]
         try:
             done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
@@ -329,6 +332,14 @@ class FleetGateway(ServerRelay):
                 for round_ in self.relay.damaged_rounds:
                     await self._mend(round_)
 
+    async def _listen(self) -> None:
+        """Whoever is cut off from the log cannot say that the others are silent."""
+        while True:
+            await asyncio.sleep(_LISTEN_SECONDS)
+            now = self.relay.clock.uptime_ms()
+            if now - max(self._heard.values(), default=0) >= _DEAF_MS:
+                self._deaf_ms = now
+
     async def _mend(self, round_: int) -> None:
         for gateway in self.seat.others:
             if round_ in self.relay.damaged_rounds:
@@ -356,7 +367,8 @@ class FleetGateway(ServerRelay):
             handed = await self._exchange.ask(gateway, questions.token_key(hash_, curve.public(fresh)))
         except TesseraError:
             now = self.relay.clock.uptime_ms()
-            return None if now - self._heard.setdefault(gateway, now) >= SILENT_MS else False
+            heard_ms = max(self._heard.setdefault(gateway, now), self._deaf_ms)
+            return None if now - heard_ms >= SILENT_MS else False
         if not handed:
             return None
         for secret in reversed(self.seat.secrets.secrets):

@@ -42,6 +42,14 @@ class LogRefused(LogError):
     exit_code = UsageError.exit_code
 
 
+class NodesMissing(LogRefused):
+    """The engine has too few nodes for a log. So it is for some seconds after they start, too."""
+
+
+class NobodyAnswers(LogUnavailable):
+    """No node of the engine is there at all."""
+
+
 class Entry(NamedTuple):
     """`position` is the engine's: 1 for the first entry of a log, one more for each that follows."""
 
@@ -137,7 +145,7 @@ class Order:
         if id in self._places:
             raise LogBroken(f"the entry at {self._places[id]} stands at {position} again: the engine doubled it")
         if self._promised.pop(position, id) != id:
-            raise LogBroken(f"another entry stands at {position} than was acknowledged there")
+            raise LogBroken(f"the entry at {position} differs from the one that was acknowledged there")
         self._began = True
         self.next = position + 1
         self._places[id] = position
@@ -150,4 +158,4 @@ class Order:
             if self._promised.setdefault(position, id) != id:
                 raise LogBroken(f"the engine acknowledged two entries at {position}")
         elif position >= self.next - len(self._places) and self._places.get(id) != position:
-            raise LogBroken(f"another entry stands at {position} than the one that is acknowledged there")
+            raise LogBroken(f"the entry at {position} differs from the one that is acknowledged there")

@@ -27,17 +27,26 @@ class FleetFigures(Collector):
         yield _gauge("tessera_fleet_gateway", "Number of this gateway.", gateway.number)
         yield _gauge("tessera_fleet_gateways", "Gateways in force.", len(state.nodes))
         yield _gauge("tessera_fleet_fault", "Whether this gateway has stopped serving for good.", bool(gateway.fault))
-        yield _gauge("tessera_fleet_draining", "Whether it takes no more members.", gateway.door.is_closed)
+        yield _gauge("tessera_fleet_draining", "Whether this gateway takes no more members.", gateway.door.is_closed)
+        has_key = gateway.has_token_key
+        yield _gauge("tessera_fleet_token_key", "Whether this gateway has the token key, so takes posts.", has_key)
         yield _gauge(
-            "tessera_fleet_token_key", "Whether it has the token key: without, no posts.", gateway.has_token_key
+            "tessera_fleet_replay_lag_seconds", "Seconds since it had replayed all of the log.", looking.lag_seconds
         )
-        yield _gauge("tessera_fleet_replay_lag_seconds", "Since it had all of the log.", looking.lag_seconds)
-        yield _gauge("tessera_fleet_replay_lag_entries", "Entries of the log that it has not replayed.", behind)
+        yield _gauge("tessera_fleet_replay_lag_entries", "Entries of the log that it has not replayed yet.", behind)
         yield _gauge("tessera_fleet_waiting_frames", "Frames on their way into the log.", gateway.waiting)
-        yield _gauge("tessera_fleet_unserved_rounds", "Sealed and not served.", state.open_round - state.published)
+        yield _gauge(
+            "tessera_fleet_unserved_rounds",
+            "Rounds that are sealed and not served yet.",
+            state.open_round - state.published,
+        )
         yield _gauge("tessera_fleet_quorum", "Whether the engine takes entries.", looking.has_quorum)
-        leader = GaugeMetricFamily("tessera_fleet_engine_leader", "Node that orders entries.", labels=["node"])
-        nodes = GaugeMetricFamily("tessera_fleet_engine_node", "Whether it is there and has all.", labels=["node"])
+        leader = GaugeMetricFamily(
+            "tessera_fleet_engine_leader", "Whether this node of the engine orders entries.", labels=["node"]
+        )
+        nodes = GaugeMetricFamily(
+            "tessera_fleet_engine_node", "Whether this node of the engine answers and has all entries.", labels=["node"]
+        )
         for node in looking.engine.nodes if looking.engine else ():
             nodes.add_metric([node.name], node.is_current)
             leader.add_metric([node.name], bool(looking.engine and node.name == looking.engine.leader))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
-from .log import MOST_ENTRY_BYTES, LogRefused
+from .log import MOST_ENTRY_BYTES, LogRefused, NodesMissing
 
 NODES = 3  # the entries of a log are on so many, and two of them are enough to go on
 LEAST_VERSION = (2, 12)
@@ -26,6 +26,8 @@ _OWNER = "tessera-relay"  # in the stream's metadata: the static key of the rela
 _OVERHEAD_BYTES = 1024  # headers of an entry
 _BLIND = "so that a gateway cannot see whether it keeps what it acknowledges"
 _PORT = 4222
+CERTIFICATE, KEY, SIGNERS = "engine.crt", "engine.key", "ca.crt"  # a node's own, and who signed those of all
+_EXPIRED, _NOT_YET, _ANOTHER_NAME = 10, 9, (62, 64)  # X509_V_ERR_… of OpenSSL
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _SCHEME = "nats://"
 
@@ -47,7 +49,8 @@ class Address:
         if not text.startswith(_SCHEME) or not all(hosts.split(",")) or "@" in hosts or not _NAME.fullmatch(name):
             raise UsageError(
                 f"'{text}' names no log of a fleet",
-                f"write {_SCHEME}HOST,HOST,HOST/NAME, the name in small letters, digits and hyphens",
+                f"write {_SCHEME}HOST,HOST,HOST/NAME, the name in small letters, digits and hyphens; for nodes that "
+                "speak TLS, too, with --engine-ca FILE beside it",
             )
         return cls(tuple(nodes), name)
 
@@ -62,7 +65,8 @@ def import_line(system: str) -> str:
 
 @dataclass(frozen=True)
 class Node:
-    """One of the engine's. `nodes` are the addresses (HOST:PORT) at which nodes reach each other, its own too."""
+    """One of the engine's. `nodes` are the addresses (HOST:PORT) at which nodes reach each other, its own too. tls: the
+    directory, on the node's host, with CERTIFICATE, KEY and SIGNERS; None: it speaks plain TCP."""
 
     name: str
     listen: str  # HOST:PORT, for gateways
@@ -72,13 +76,14 @@ class Node:
     user: str
     password: str
     cluster: str = "tessera"
+    tls: Path | None = None
 
     def text(self) -> str:
         """The file. Raises ValueError if a name or the password has a character that cannot be printed."""
         routes = ", ".join(_quoted(f"nats-route://{address}") for address in self.nodes)
         return f"""server_name: {_quoted(self.name)}
 listen: {_quoted(self.listen)}
-jetstream {{
+{self._tls_for_gateways()}jetstream {{
   store_dir: {_quoted(str(self.store))}
   {SYNC_LINE}  # nothing is acknowledged before the disk has it
 }}
@@ -98,8 +103,33 @@ cluster {{
   listen: {_quoted(self.listen_nodes)}
   routes: [{routes}]
   no_advertise: true  # gateways use the addresses that they were given
+{self._tls_between_nodes()}}}
+"""
+
+    def _tls_for_gateways(self) -> str:
+        if self.tls is None:
+            return ""
+        return f"""tls {{
+{self._certificate("  ")}
+  handshake_first: true  # a gateway says nothing before it has seen the certificate
 }}
 """
+
+    def _tls_between_nodes(self) -> str:
+        """Each shows the other its certificate."""
+        if self.tls is None:
+            return ""
+        return f"""  tls {{
+{self._certificate("    ")}
+    ca_file: {_quoted(str(self.tls / SIGNERS))}
+    verify: true
+  }}
+"""
+
+    def _certificate(self, indent: str) -> str:
+        assert self.tls is not None
+        cert, key = (_quoted(str(self.tls / name)) for name in (CERTIFICATE, KEY))
+        return f"{indent}cert_file: {cert}\n{indent}key_file: {key}"
 
 
 def no_accounts() -> LogRefused:
@@ -119,9 +149,9 @@ def no_import(account: str) -> LogRefused:
     )
 
 
-def too_few_nodes() -> LogRefused:
-    return LogRefused(
-        f"the engine has less than {NODES} nodes that can keep the log",
+def too_few_nodes() -> NodesMissing:
+    return NodesMissing(
+        f"the engine has fewer than {NODES} nodes that can keep the log",
         f"start {NODES} that know each other, with this in the configuration of each:  cluster {{ name: …, listen: …,"
         " routes: [nats-route://HOST:6222, …] }",
     )
@@ -132,6 +162,42 @@ def wrong_user(node: str) -> LogRefused:
         f"the engine's node {node} does not know this gateway's user, or its password",
         f"write both into every node's configuration: accounts {{ {ACCOUNT} {{ users: [{{ user: …, password: … }}]"
         " } }",
+    )
+
+
+def tls_is_needed(node: str) -> LogRefused:
+    return LogRefused(
+        f"the engine's node {node} speaks TLS, and this gateway was not told so",
+        'name who signed its certificate: --engine-ca FILE; for a gateway that exists already, "ca" in its fleet.json',
+    )
+
+
+def no_tls(node: str) -> LogRefused:
+    return LogRefused(
+        f"the engine's node {node} does not speak TLS as --engine-ca asks for",
+        "write into its configuration:  tls { cert_file: …, key_file: …, handshake_first: true }  as --tls-files of "
+        "tessera fleet engine does, or leave --engine-ca out",
+    )
+
+
+def wrong_certificate(node: str, code: int, said: str) -> LogRefused:
+    """code, said: of OpenSSL."""
+    whose = f"the certificate of the engine's node {node}"
+    if code == _EXPIRED:
+        return LogRefused(
+            f"{whose}, or the one of who signed it, has expired",
+            "put a new one in its place on that host, and start the node again",
+        )
+    if code == _NOT_YET:
+        return LogRefused(f"{whose} is not valid yet", "compare the clocks of this host and of the one that made it")
+    if code in _ANOTHER_NAME:
+        return LogRefused(
+            f"{whose} is for another address: {said}",
+            "make one whose subjectAltName has the address by which --storage names the node",
+        )
+    return LogRefused(
+        f"{whose} was not signed by who is named in --engine-ca: {said}",
+        'name who signed it: --engine-ca FILE; for a gateway that exists already, "ca" in its fleet.json',
     )
 
 
@@ -171,7 +237,8 @@ def require_stream(wanted: Json, found: Json) -> None:
     name = wanted["name"]
     if found.get("metadata", {}).get(_OWNER) != wanted["metadata"][_OWNER]:
         raise LogRefused(
-            f"the engine's stream '{name}' is the log of another relay, or none", "name this relay's in --storage"
+            f"the engine's stream '{name}' is the log of another relay, or no relay's log",
+            "write the name of this relay's log in --storage, or one that was never used",
         )
     if found.get("num_replicas", 1) < wanted["num_replicas"]:
         raise LogRefused(

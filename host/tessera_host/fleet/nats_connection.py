@@ -16,7 +16,7 @@ from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 
 from . import nats_configuration as configuration
-from .log import LogRefused, LogUnavailable
+from .log import LogRefused, LogUnavailable, NobodyAnswers
 from .nats_configuration import Json
 
 ANSWER_SECONDS = 2.0
@@ -70,7 +70,7 @@ class Connection:
             raise NoStream("the engine does not know this log now")
         if error.get("err_code") in _TOO_FEW_NODES:
             raise configuration.too_few_nodes()
-        said = error.get("description", "an error without a word")
+        said = error.get("description", "an error without a text")
         if error.get("code", 0) >= 500:
             await self.leave_in_time(client)  # so says a node that the others do not reach, too
             raise LogUnavailable(f"the engine says: {said}")
@@ -92,7 +92,7 @@ class Connection:
             raise LogUnavailable(f"the engine does not answer: {why}") from None
 
     async def _connect(self) -> Client:
-        refused = ""
+        refused: LogRefused | None = None
         for _ in self._nodes:
             node = self._nodes[self._turn % len(self._nodes)]
             client = Client()
@@ -110,21 +110,34 @@ class Connection:
                         user=self._user,
                         password=self._password,
                         tls=self._tls,
+                        tls_handshake_first=self._tls is not None,  # a password is not sent where somebody took TLS out
                     )
                     await cancellable(connecting)
                 self._since, self._ever = asyncio.get_running_loop().time(), True
                 return client
             except (NatsError, OSError, TimeoutError) as error:
-                if _NO_USER in str(error).lower():
-                    refused = node
+                refused = self._why(node, error) or refused
                 self._turn += 1
                 await _end(client)
             except BaseException:
                 await _end(client)
                 raise
-        if refused and not self._ever:  # at the start: later it is a node that is being set up
-            raise configuration.wrong_user(refused)
-        raise LogUnavailable(f"no node of the engine answers at {', '.join(self._nodes)}", "start them")
+        if refused and not self._ever:
+            raise refused
+        if refused:  # it had one, so this is a node that is being set up: it is tried again
+            raise LogUnavailable(refused.message, refused.hint)
+        hint = "start them" if self._tls else "start them; if they speak TLS, say who signed them: --engine-ca FILE"
+        raise NobodyAnswers(f"no node of the engine answers at {', '.join(self._nodes)}", hint)
+
+    def _why(self, node: str, error: Exception) -> LogRefused | None:
+        """What is set up otherwise than it should be; None if the node is away."""
+        if _NO_USER in str(error).lower():
+            return configuration.wrong_user(node)
+        if isinstance(error, ssl.SSLError) and self._tls is None:
+            return configuration.tls_is_needed(node)
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return configuration.wrong_certificate(node, error.verify_code, error.verify_message)
+        return configuration.no_tls(node) if isinstance(error, ssl.SSLError) else None
 
     async def leave(self, client: Client) -> None:
         """What is asked from now on goes to another node."""
@@ -162,7 +175,7 @@ def understood() -> Iterator[None]:
     try:
         yield
     except (NatsError, KeyError, TypeError, ValueError, AttributeError):
-        raise LogUnavailable("the engine answers something else than was asked") from None
+        raise LogUnavailable("the engine's answer does not fit what it was asked") from None
 
 
 async def _heard(_: Exception) -> None:

@@ -202,7 +202,7 @@ class NatsLog:
         if error := answer.get("error"):
             raise LogUnavailable(f"the engine says: {error.get('description')}")
         if not answer.get("seq"):
-            raise LogUnavailable("the engine is at it")  # another try under this id, which is not decided
+            raise LogUnavailable("the engine has not decided on it yet")  # on another try under this id
         return int(answer["seq"])
 
     async def _stands(self, id: bytes) -> bool:

@@ -98,7 +98,7 @@ class Operated:
                 "a gateway does not remove itself", f"type it on the host of another one; there are {known}"
             )
         if number not in self.state.nodes:
-            raise UsageError(f"there is no gateway {number} in force", f"there are {known}")
+            raise UsageError(f"there is no gateway {number} in force", f"name one of these: {known}")
         if self.fault:
             raise UsageError(f"this gateway serves no more: {self.fault}", "type it on another one's host")
         self._gateway.writer.add(frames.Node(number, VERSION, frames.REMOVED))
@@ -250,11 +250,14 @@ class Looking:
         return self.status().pack()
 
     async def all(self) -> dict[int, GatewayStatus | None]:
-        """How each gateway in force says it does, this one too; None: it does not answer."""
+        """How each gateway in force says it does, this one too; None: it does not answer, as no other does while the
+        engine, which carries questions, is away."""
         gateway = self._gateway
         await self.look()
         others = [number for number in gateway.state.nodes if number != gateway.number]
-        answers = await asyncio.gather(*map(self._ask, others))
+        answers: list[GatewayStatus | None] = [None] * len(others)
+        if self.engine:
+            answers = await asyncio.gather(*map(self._ask, others))
         return dict(sorted([(gateway.number, self.status()), *zip(others, answers, strict=True)]))
 
     async def _ask(self, number: int) -> GatewayStatus | None:
@@ -282,6 +285,8 @@ class Remark:
 
 def remarks(state: State, found: Mapping[int, GatewayStatus | None], engine: EngineStatus | None) -> list[Remark]:
     """Of a fleet, by the gateway with this state; nothing if all is well."""
+    if engine is None:  # which carries questions: nothing is known of a gateway that does not answer
+        found = {number: status for number, status in found.items() if status}
     return [*_engine(engine), *_gateways(state, found), *_agreement(state, found), *_size(state)]
 
 
@@ -301,7 +306,8 @@ def _gateways(state: State, found: Mapping[int, GatewayStatus | None]) -> Iterab
         if status is None:
             yield Remark(
                 "unreachable",
-                f"gateway {number} does not answer: start it; is it lost or stolen: tessera fleet remove DIR {number}",
+                f"gateway {number} does not answer: start it, or if it is lost or stolen: tessera fleet remove DIR "
+                f"{number}",
             )
             continue
         if status.fault:
@@ -315,8 +321,8 @@ def _gateways(state: State, found: Mapping[int, GatewayStatus | None]) -> Iterab
     if told and not any(status.clock for status in told):
         yield Remark(
             "clock",
-            "no gateway is sure of the time, so rounds stand still: it is enough that a member comes; or, on IT's "
-            "machine: tessera relay time NAME --issuer DIR",
+            "no gateway is sure of the time, so rounds stand still: they go on when a member comes, or after this on "
+            "IT's machine: tessera relay time NAME --issuer DIR",
         )
     programs = {status.program for status in found.values() if status}
     if len(programs) > 1:
@@ -333,7 +339,9 @@ def _agreement(state: State, found: Mapping[int, GatewayStatus | None]) -> Itera
         chain = state.chain_at(status.position)
         same = chain in (None, status.chain) and known.setdefault(status.position, status.state) == status.state
         if not same:
-            yield Remark("differs", f"gateway {number} replayed another log, or differently: tessera fleet repair DIR")
+            yield Remark(
+                "differs", f"gateway {number} knows something else at the same position: tessera fleet repair DIR"
+            )
 
 
 def _size(state: State) -> Iterable[Remark]:

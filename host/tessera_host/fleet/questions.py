@@ -29,6 +29,7 @@ _RECORD = struct.Struct(">IH240s")
 _MOST_BYTES = 1 << 20  # of records in an answer, and a round more
 _FILES = (PARAMETERS, "ledger", "ledger.old")
 _JOIN_SECONDS = 30.0
+_ASK_ANOTHER = "look at its log, and join by a code of another gateway"
 
 More = Callable[[Asker, bytes], Awaitable[bytes]]
 
@@ -68,7 +69,7 @@ class Joined:
     def read(cls, answer: bytes) -> Self:
         """Raises IntegrityError."""
         if len(answer) != _JOINED.size:
-            raise IntegrityError("the gateway that was asked gives no place", "see its log, and ask another")
+            raise IntegrityError("the gateway that was asked gives no place", _ASK_ANOTHER)
         return cls(*_JOINED.unpack(answer))
 
 
@@ -94,7 +95,7 @@ class Snapshot:
                 return cls(state, welcome, files)
         except (ValueError, TypeError, cbor2.CBORError):
             pass
-        raise IntegrityError("the gateway that was asked gives no snapshot", "see its log, and ask another")
+        raise IntegrityError("the gateway that was asked gives no snapshot", _ASK_ANOTHER)
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class Records:
     def read(cls, answer: bytes) -> Self:
         """Raises IntegrityError."""
         if len(answer) % _RECORD.size != 4:
-            raise IntegrityError("the gateway that was asked gives no records", "see its log, and ask another")
+            raise IntegrityError("the gateway that was asked gives no records", _ASK_ANOTHER)
         return cls(int.from_bytes(answer[:4], "big"), list(_RECORD.iter_unpack(answer[4:])))
 
 
@@ -129,7 +130,7 @@ class Answers:
         kind = request[0] if request else 0
         if asker.number == JOINING or kind == JOIN:
             if asker.number != JOINING or len(request) != _JOIN.size or kind != JOIN:
-                raise InvalidInput("who joins asks for a place, and nobody else does", "use another code")
+                raise InvalidInput("whoever joins may ask for a place, and nobody else may", "use another code")
             return await self._join(asker.key, request[1])
         if kind == TOKEN_KEY and len(request) == _TOKEN_KEY.size:
             return self._token_key(asker, *_TOKEN_KEY.unpack(request)[1:])
@@ -139,7 +140,7 @@ class Answers:
             return self._records(*_RECORDS.unpack(request)[1:])
         if kind in self.more:
             return await self.more[kind](asker, request[1:])
-        raise InvalidInput("nobody asks that", "update the older gateway")
+        raise InvalidInput("this gateway does not know that question", "update the older gateway")
 
     def _token_key(self, asker: Asker, hash_: bytes, fresh_key: bytes) -> bytes:
         key: TokenKey | None = self._seat.token_keys.get(hash_)

@@ -54,7 +54,9 @@ class Keys:
                 return cls(NodeSecrets(secrets), LogKeys(log_keys), covers, renewed)
         except (ValueError, TypeError, cbor2.CBORError):
             pass
-        raise IntegrityError("the keys of this gateway are damaged", "remove it, and let it join again: tessera fleet")
+        raise IntegrityError(
+            "the keys of this gateway are damaged", "remove it, and let it join again: tessera fleet remove, join"
+        )
 
 
 class Seat:

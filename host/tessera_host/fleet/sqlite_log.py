@@ -132,7 +132,7 @@ class SqliteLog:
                 order.require_end(last)
                 order.pass_over(first)
                 if not entries and order.next <= last:
-                    raise LogBroken(f"{self._path} has its entries {order.next} to {last} no more")
+                    raise LogBroken(f"{self._path} lacks its entries {order.next} to {last}")
                 for entry in entries:
                     order.take(entry.position, entry.id)
                     yield entry

@@ -223,7 +223,7 @@ class State:
         first = starts << _LIFE_BITS
         if first <= self.counters.get(gateway, (-1, 0))[0]:
             raise IntegrityError(
-                f"the storage of gateway {gateway} is older than what it wrote: it is a backup's, or a copy",
+                f"the storage of gateway {gateway} is older than what the gateway wrote, as of a backup or a copy",
                 "remove this gateway, and let it join under another number: tessera fleet remove, tessera fleet join",
             )
         return first

@@ -6,6 +6,7 @@ who may join and how questions travel (exchange.py), what is asked (questions.py
 """
 
 import json
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from tessera.page import PageCipher
 
 from .. import files
 from ..errors import IntegrityError, InvalidInput, UsageError
+from ..issuer.relay_directory import CONFIGURATION
 from ..relay.server_relay import ServerRelay, read_configuration
 from ..relay.sqlite_device import Database
 from . import questions
@@ -68,7 +70,45 @@ class FleetFile:
 
 
 def is_gateway(directory: Path) -> bool:
-    return (directory / FILE).exists()
+    """Raises UsageError if it cannot be looked into."""
+    return FILE in names_in(directory)
+
+
+def names_in(directory: Path) -> set[str]:
+    """Of its files. Raises UsageError if there is no such directory, or this user may not read it."""
+    try:
+        return {each.name for each in directory.iterdir()}
+    except FileNotFoundError:
+        raise UsageError(f"there is no directory {directory}", "check its name") from None
+    except NotADirectoryError:
+        raise UsageError(f"{directory} is a file, not a directory", "name the directory that it lies in") from None
+    except PermissionError:
+        raise _not_for(directory) from None
+    except (OSError, ValueError) as error:  # the second for a name with a zero byte in it
+        reason = getattr(error, "strerror", "no directory has such a name")
+        raise UsageError(f"{directory} cannot be read: {reason}", "check its name, and the disk") from None
+
+
+def _not_for(path: Path) -> UsageError:
+    return UsageError(f"this user may not read {path}", "type the command as root, or as the user of the gateway")
+
+
+def require_gateway(directory: Path) -> None:
+    """Raises UsageError, which says what the directory is instead."""
+    names = names_in(directory)
+    if FILE not in names and CONFIGURATION in names:
+        raise UsageError(
+            f"{directory} is a relay's directory, and this relay is in no fleet",
+            f"tessera serve --storage {directory} runs it alone; tessera fleet init makes it the first gateway of a "
+            "fleet, tessera fleet join another one",
+        )
+    if FILE not in names:
+        raise UsageError(
+            f"{directory} is no gateway's directory: it has no {FILE}",
+            "name the directory that tessera fleet init or tessera fleet join made on this host",
+        )
+    if not os.access(directory / FILE, os.R_OK):
+        raise _not_for(directory / FILE)
 
 
 # -- in the database

@@ -17,7 +17,9 @@ from .frames import ID_BYTES, Frame
 
 MOST_WAITING = 500  # frames; one more is BUSY at once
 ANSWER_SECONDS = 8.0
-_RETRY_SECONDS = 5
+# Longer than the 8 s that a client waits within a connection: whoever is to be admitted would else ask six times, and
+# hear after a minute what a post hears at once.
+_RETRY_SECONDS = 9
 _DRAWN_BYTES = 1 << 14
 
 Then = Callable[[], None]
