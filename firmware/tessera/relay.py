@@ -320,7 +320,7 @@ class Relay:
 
     def _auth(self, session, out, epoch, key, signature, proof):
         if session.operator:
-            raise NotAdmitted("this session is the operator's")
+            raise NotAdmitted("this session belongs to the operator")
         if self.clock.provisional and not self._rounds.bears_out(self.epoch):
             raise NotReady("nothing has borne out the clock yet", _BORNE_OUT_SECONDS)
         if self._keyring.commissioned == self.epoch:

@@ -50,7 +50,7 @@ Storage = Annotated[
     typer.Option(
         "--storage",
         metavar="URL",
-        help="Who keeps the log: nats://HOST,HOST,HOST/NAME, the nearest node first; or sqlite:///DIR/NAME.db for a "
+        help="Where the log is: nats://HOST,HOST,HOST/NAME, the nearest node first; or sqlite:///DIR/NAME.db for a "
         "fleet of one.",
     ),
 ]
@@ -60,7 +60,7 @@ EnginePassword = Annotated[
 ]
 EngineCa = Annotated[
     Path | None,
-    typer.Option("--engine-ca", help="Certificates (PEM) of who signed those of the nodes: they are reached by TLS."),
+    typer.Option("--engine-ca", help="Certificates (PEM) of the nodes' authority: they are reached by TLS."),
 ]
 
 

@@ -24,7 +24,7 @@ _NATS, _SQLITE = "nats://", "sqlite:///"
 FORMS = f"write {_NATS}HOST,HOST,HOST/NAME, or {_SQLITE}DIR/NAME.db for a fleet of one gateway"
 
 
-_CA_HINT = "name a file (PEM) with the certificate of who signed those of the nodes"
+_CA_HINT = "name a file (PEM) with the certificate of the nodes' authority"
 START_SECONDS = 30.0  # nodes that were just started need some of it until they know each other
 _PAUSE_SECONDS = 0.5
 

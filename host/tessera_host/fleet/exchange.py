@@ -193,7 +193,7 @@ class NodeExchange:
     def _code(self, name: bytes) -> bytes:
         found = self._codes and self._codes.key(name)
         if not found:
-            raise ValueError("a code that is none here")
+            raise ValueError("a code that was not made here")
         return found
 
     def _node(self, by: bytes, to: bytes, key: bytes, point: bytes) -> bytes:

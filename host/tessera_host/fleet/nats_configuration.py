@@ -185,7 +185,7 @@ def wrong_certificate(node: str, code: int, said: str) -> LogRefused:
     whose = f"the certificate of the engine's node {node}"
     if code == _EXPIRED:
         return LogRefused(
-            f"{whose}, or the one of who signed it, has expired",
+            f"{whose}, or its signer's, has expired",
             "put a new one in its place on that host, and start the node again",
         )
     if code == _NOT_YET:
@@ -196,7 +196,7 @@ def wrong_certificate(node: str, code: int, said: str) -> LogRefused:
             "make one whose subjectAltName has the address by which --storage names the node",
         )
     return LogRefused(
-        f"{whose} was not signed by who is named in --engine-ca: {said}",
+        f"{whose} was not signed by an authority in --engine-ca: {said}",
         'name who signed it: --engine-ca FILE; for a gateway that exists already, "ca" in its fleet.json',
     )
 

@@ -402,7 +402,7 @@ class FleetRelay(WatchedRelay):
 
     def _admit(self, session: Any, out: bytearray, epoch: int, key: bytes, signature: bytes, proof: bytes) -> None:
         if session.operator:
-            raise NotAdmitted("this session is the operator's")
+            raise NotAdmitted("this session belongs to the operator")
         assert self.epoch is not None
         if self.clock.provisional and not self._rounds.bears_out(self.epoch):
             raise NotReady("nothing has borne out the clock yet", 30)

@@ -46,7 +46,7 @@ def check(gateway: Operated, found: Mapping[int, GatewayStatus | None], without:
             )
         if state.chain_at(status.position) not in (None, status.chain):
             raise NotPermitted(
-                f"gateway {number} was shown another log than this one",
+                f"gateway {number} was shown a log that is not this one",
                 "what it acknowledged from there on will be lost; find out which of them the engine lied to, and type "
                 f"it on the other one's host with --without {number}",
             )

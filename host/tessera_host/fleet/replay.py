@@ -226,7 +226,7 @@ class Replay:
         clear = Clear.of(sealed)
         link = next_link(state.chains[-1], position, sealed)
         if position == self._promised[0] and link != self._promised[1]:
-            raise LogBroken(f"up to {position} this is another log than this gateway had before it started")
+            raise LogBroken(f"up to {position} this is not the log that this gateway had before it started")
         self._effects = []
         if contents is not None:
             state.count(clear.gateway, clear.counter)
