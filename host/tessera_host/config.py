@@ -43,7 +43,7 @@ def load(file: Path | None = None) -> Config:
         text = files.decoded(file.read_bytes())
     except FileNotFoundError:
         if os.environ.get(ENVIRONMENT):
-            raise InvalidInput(f"there is no file {file}", f"{ENVIRONMENT} names it") from None
+            raise InvalidInput(f"there is no file {file}", f"{ENVIRONMENT} names it: correct it, or unset it") from None
         return Config()
     except (OSError, UnicodeDecodeError):
         raise InvalidInput(
@@ -69,13 +69,13 @@ def _checked(file: Path, found: dict[str, Any]) -> Config:
     values: dict[str, Any] = {}
     for name, value in found.items():
         if name not in _SETTINGS:
-            raise InvalidInput(f"{file} has a setting '{name}' that there is not", f"there are: {', '.join(_SETTINGS)}")
+            raise InvalidInput(f"{file} has an unknown setting '{name}'", f"the settings are: {', '.join(_SETTINGS)}")
         attribute, read, example = _SETTINGS[name]
         try:
             values[attribute] = read(value)
         except (ValueError, TypeError, TesseraError):
             raise InvalidInput(
-                f"{file} has a setting '{name}' that is not what it should be", f"for example: {example}"
+                f"the setting '{name}' in {file} has a value that is not valid", f"for example: {example}"
             ) from None
     return Config(**values)
 

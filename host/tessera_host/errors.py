@@ -27,7 +27,7 @@ class UsageError(TesseraError):
 
 
 class InvalidInput(TesseraError):
-    """A card, file or value that is malformed, foreign, or not signed by whom it should be."""
+    """Invalid input: a card, file or value that is malformed, from another federation, or wrongly signed."""
 
     exit_code = 3
 
@@ -39,17 +39,17 @@ class KeystoreError(TesseraError):
 
 
 class WrongPassphrase(KeystoreError):
-    """The keystore is sound and the passphrase is not its own."""
+    """The keystore is undamaged, but the passphrase is wrong."""
 
 
 class NotPermitted(TesseraError):
-    """Well-formed and understood, but the rules say no: not on the roster, quota used, session spent."""
+    """The rules do not allow it: not on the roster, quota used, session spent."""
 
     exit_code = 5
 
 
 class NotOnRoster(NotPermitted):
-    """Whoever asks is no member, or is one no more."""
+    """The one who asks is not a member, or no longer one."""
 
 
 class QuotaUsed(NotPermitted):
@@ -65,7 +65,7 @@ class TryLater(NotPermitted):
 
 
 class OutOfDate(NotPermitted):
-    """What this member holds does not do: no token, reading key or settings. A visit to the issuer may help."""
+    """This member lacks a valid token, reading key or settings. A visit to the issuer may help."""
 
 
 class Unreachable(TesseraError):
@@ -87,17 +87,17 @@ class IntegrityError(TesseraError):
 
 
 class RelayUnwell(TesseraError):
-    """Something about a relay is to be looked at, or its clock and this computer's do not agree."""
+    """A relay needs attention, or its clock and this computer's differ."""
 
     exit_code = 9
 
 
 class ClockOff(RelayUnwell):
-    """This computer's clock and a relay's do not agree; the message says which of them is off and by how much."""
+    """This computer's clock and a relay's differ; the message says which of them is off, and by how much."""
 
 
 class Interrupted(TesseraError):
-    """The user stopped it, and what was begun is kept."""
+    """The user stopped it; what was begun is kept."""
 
     exit_code = 130
 

@@ -62,7 +62,7 @@ def test_what_is_no_address_is_refused(typed: str) -> None:
 
 
 def test_two_ports_are_refused() -> None:
-    with pytest.raises(UsageError, match="leave one of them out"):
+    with pytest.raises(UsageError, match="give the port once"):
         addresses.typed("relay.example.org:9000", 8100, 8100)
 
 
@@ -102,10 +102,10 @@ def test_a_server_listens_where_members_were_told_or_where_options_say(
     [
         (WSS, {}, "members were told wss://relay.example.org/berlin, and nothing here speaks TLS"),
         (TCP, {"certificate": Path("x")}, "TCP needs no certificate"),
-        (TCP, {"websocket": "0"}, "no port to listen at"),
-        (TCP, {"websocket": "relay.example.org"}, "no port to listen at"),
-        (TCP, {"websocket": "::1"}, "no port to listen at"),
-        (TCP, {"websocket": "wss://relay.example.org:443/a"}, "no port to listen at"),
+        (TCP, {"websocket": "0"}, "not a port to listen on"),
+        (TCP, {"websocket": "relay.example.org"}, "not a port to listen on"),
+        (TCP, {"websocket": "::1"}, "not a port to listen on"),
+        (TCP, {"websocket": "wss://relay.example.org:443/a"}, "not a port to listen on"),
     ],
 )
 def test_options_that_make_no_sense_are_explained(told: Address, options: dict[str, object], wrong: str) -> None:

@@ -54,7 +54,7 @@ def test_nobody_sends_more_than_one_frame_a_relay_and_round(typed: Typed) -> Non
     assert typed("send", "bob", "text", "--at-once")[0] == 2
     typed.settings("[agent]\nslots = 3\n")
     code, found = typed("agent", "--print")
-    assert code == 3 and "'agent' that there is not" in found["error"]
+    assert code == 3 and "unknown setting 'agent'" in found["error"]
 
 
 def test_options_that_do_not_go_together_are_refused(typed: Typed) -> None:
@@ -80,7 +80,10 @@ def test_without_a_member_neither_agent_nor_chat_begins(typed: Typed, monkeypatc
     [
         (State(0, 1), "starting; nothing waiting"),
         (State(0, 1, "cellar", True, "", 1, waiting=2), "connected to cellar; 2 records waiting"),
-        (State(0, 1, "cellar", True, "", 40), "connected to cellar; nothing waiting; 40 rounds to catch up with"),
+        (
+            State(0, 1, "cellar", True, "", 40),
+            "connected to cellar; nothing waiting; the messages of the last 40 s are not read yet",
+        ),
         (
             State(0, 1, "cellar", False, "the relay is away; wait", waiting=1),
             "the relay is away; wait; 1 record waiting",

@@ -258,7 +258,7 @@ def test_cards_at_the_wrong_place_are_explained_and_change_nothing(met: Desk) ->
     met.fails(3, "your own answer card", "bob", "contact", "add", answer)
     met.fails(3, "your own invite card", "ann", "contact", "add", invite)
     met.fails(3, "your own confirm card", "ann", "contact", "add", confirm)
-    met.fails(3, "not to an invite of yours that is open", "carl", "contact", "add", answer)
+    met.fails(3, "does not belong to any of your open invites", "carl", "contact", "add", answer)
     met.fails(3, "of another meeting", "carl", "contact", "add", confirm)
     met.fails(3, "this is a federation card", "bob", "contact", "add", met.file("federation.card"))
     met.fails(3, "damaged", "bob", "contact", "add", invite[:-9])

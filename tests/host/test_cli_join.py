@@ -351,7 +351,7 @@ def test_an_identity_is_not_overwritten_by_another_invitation(tessera: Desk) -> 
     with tessera.serving():
         tessera.text("join", "ben.invitation", "--home", "ben")
         line = tessera.refused(2, "join", "cleo.invitation", "--home", "ben")
-        assert "another identity here already: ben at Office" in line
+        assert "already another identity here: ben at Office" in line
         assert "used already" in tessera.refused(5, "join", "ben.invitation", "--home", "thief")
 
 
@@ -359,14 +359,14 @@ def test_renewing_by_hand(tessera: Desk) -> None:
     tessera.text("issuer", "invite", "issuer", "ben", "-o", "ben.invitation")
     with tessera.serving():
         tessera.text("join", "ben.invitation", "--home", "ben")
-        assert "You have all that can be had by now" in tessera.text("renew", "--home", "ben")
+        assert "You already have all access that is available now" in tessera.text("renew", "--home", "ben")
         tessera.office.clock.now += DAY
         ((epoch, count),) = [tuple(each.values()) for each in tessera.json("renew", "--home", "ben")["tokens"]]
         assert (epoch, count) == (9, 1)
         tessera.text("issuer", "remove", "issuer", "ben")
         line = tessera.refused(5, "renew", "--home", "ben")
         assert "IT has taken you off the list of members" in line
-        assert "lets you write until" in line
+        assert "you can write until" in line
 
 
 def test_a_member_waits_for_others_at_the_service(tessera: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

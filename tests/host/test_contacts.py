@@ -183,7 +183,7 @@ def test_meetings_are_listed_and_can_be_dropped(ann: Person, bob: Person) -> Non
     answer = bob.answer(invite)
     assert ann.contacts.meetings() == [{"name": "Bob", "waiting_for": "answer"}]
     assert bob.contacts.meetings() == [{"name": "Ann", "waiting_for": "confirm"}]
-    ann.refuses(UsageError, "meeting a 'Bob' already", ann.contacts.invite, "Bob", EPOCH)
+    ann.refuses(UsageError, "a meeting with 'Bob' is already under way", ann.contacts.invite, "Bob", EPOCH)
     ann.contacts.remove("Bob")
     assert ann.contacts.meetings() == []
     ann.refuses(InvalidInput, "no open invite", ann.contacts.confirm, answer)
@@ -217,9 +217,9 @@ def test_swapped_cards_are_refused(ann: Person, bob: Person) -> None:
     invite = ann.contacts.invite("Bob", EPOCH)
     answer = bob.answer(invite)
     _, confirm = ann.contacts.confirm(answer)
-    bob.refuses(InvalidInput, "'answer'.*'confirm' is wanted", bob.contacts.accept, answer)
-    ann.refuses(InvalidInput, "'invite'.*'answer' is wanted", ann.contacts.confirm, invite)
-    ann.refuses(InvalidInput, "'confirm'.*'invite' is wanted", ann.answer, confirm)
+    bob.refuses(InvalidInput, "'answer'.*'confirm' is needed", bob.contacts.accept, answer)
+    ann.refuses(InvalidInput, "'invite'.*'answer' is needed", ann.contacts.confirm, invite)
+    ann.refuses(InvalidInput, "'confirm'.*'invite' is needed", ann.answer, confirm)
 
 
 def test_own_cards_are_refused(ann: Person) -> None:
@@ -274,7 +274,7 @@ def test_changed_confirm_is_refused(ann: Person, bob: Person, field: str) -> Non
     _, confirm = ann.contacts.confirm(bob.answer(ann.contacts.invite("Bob", EPOCH)))
     size = len(cards.decode(confirm).fields[field])
     forged = changed(confirm, **{field: b"\x07" * size})
-    bob.refuses(IntegrityError, "does not fit the invite|signature", bob.contacts.accept, forged)
+    bob.refuses(IntegrityError, "does not match the invite|signature", bob.contacts.accept, forged)
     bob.contacts.accept(confirm)
 
 
@@ -287,7 +287,7 @@ def test_inviter_that_chooses_its_key_after_the_answer_is_refused(ann: Person, b
     second = contacts.second_transcript(first, answer.fields, chosen, nonce)
     fields = {"answer": hashes.tagged("answer", answer.payload), "x": chosen, "nonce": nonce}
     confirm = cards.encode("confirm", {**fields, "sig": ann.identity.sign(second)})
-    bob.refuses(IntegrityError, "does not fit the invite", bob.contacts.accept, confirm)
+    bob.refuses(IntegrityError, "does not match the invite", bob.contacts.accept, confirm)
 
 
 def test_man_in_the_middle_of_the_invite_is_noticed_by_the_answer(ann: Person, bob: Person) -> None:
@@ -329,7 +329,7 @@ def test_new_keys_are_for_the_identity_that_was_met_and_nobody_takes_a_contacts_
     for stranger in (eve, Person("Bob", federation.card())):
         if side == "inviter":
             answer = stranger.answer(ann.contacts.invite("Bob", EPOCH, rekey=True))
-            ann.refuses(NotPermitted, "the identity that signs it is another", ann.contacts.confirm, answer)
+            ann.refuses(NotPermitted, "a different identity signed it", ann.contacts.confirm, answer)
             ann.contacts.abandon("Bob")
         else:
             invite = stranger.contacts.invite("Ann", EPOCH)

@@ -89,7 +89,7 @@ def test_a_relay_that_is_away_holds_up_no_other(at: Cluster) -> None:
 def test_every_copy_counts_in_the_day(at: Cluster) -> None:
     at.send("hello")
     budget = at.ann.accountant.budget(at.ann.now())
-    assert (budget.used, budget.copies) == (2, 2) and "a message is 2" in str(budget)
+    assert (budget.used, budget.copies) == (2, 2) and "a message takes 2" in str(budget)
 
 
 def test_nothing_is_taken_back_that_one_relay_has(at: Cluster) -> None:

@@ -167,7 +167,7 @@ def test_key_of_a_keystore_that_was_replaced_is_of_no_use(session: Path, tmp_pat
     unlocking.keep(path, old, 60)
     made(tmp_path, "another")
     assert unlocking.key_for(path) is None
-    with pytest.raises(WrongPassphrase, match="another passphrase"):
+    with pytest.raises(WrongPassphrase, match=r"the passphrase of .*was changed"):
         Keystore.open(path, old, "test")
 
 
@@ -217,7 +217,7 @@ def test_settings_may_come_from_notepad(tmp_path: Path, encoding: str) -> None:
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("hmoe = '/x'", "'hmoe' that there is not; there are: home, passphrase_file, proxy, unlock"),
+        ("hmoe = '/x'", "unknown setting 'hmoe'; the settings are: home, passphrase_file, proxy, unlock"),
         ("unlock = 8", "for example: unlock = '8h'"),
         ("unlock = '8 hours'", "for example: unlock"),
         ("home = 3", "for example: home"),

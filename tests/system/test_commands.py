@@ -221,7 +221,7 @@ def test_tokens_that_are_forged_or_for_another_epoch_are_refused_by_the_relay(of
     }
     for name, change in changed.items():
         with carol_with_other_tokens(office, name, change) as home:
-            assert "did not take what was shown" in office.refused(REFUSED, "send", "bob", "hello", "--home", home)
+            assert "did not accept your access" in office.refused(REFUSED, "send", "bob", "hello", "--home", home)
     assert office.json("fetch", "--home", office.home("carol"))["messages"] == []
 
 

@@ -230,7 +230,7 @@ class Engine:
             except TimeoutError:
                 raise Unreachable(
                     f"the relay {slot.relay.name} did not finish within {seconds:.0f} s",
-                    "the next round has another try; if it recurs, tell IT",
+                    "it is tried again in the next round; if it recurs, tell IT",
                 ) from None
             self._tell(Connected(slot.relay.name, round_))
             self._tell_of_splits(member)
@@ -270,7 +270,7 @@ class Engine:
 
         def choose(key: TokenKey) -> Token:
             if key.epoch != epoch:
-                raise NotPermitted("the relay's epoch is another than this computer's", "it passes within a round")
+                raise NotPermitted("the relay and this computer are in different epochs", "this passes within a round")
             turn = schedule.turn(key.relay, round_ - member.federation.first_round(epoch))
             return member.wallet.for_posting_turn(key, turn)
 

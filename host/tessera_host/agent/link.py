@@ -106,7 +106,8 @@ class AgentLink:
             process = local_socket.process_of(PURPOSE, self._home)
             raise Unreachable(
                 f"the agent of this home (process {process}) does not answer",
-                "if it was stopped, let it go on, or end it: until then nothing else works with this keystore",
+                "if that process is suspended, let it continue or end it; until then no other "
+                "command can use this keystore",
             ) from None
 
 
@@ -131,7 +132,8 @@ def _understood(read: Callable[[], T]) -> T:
         return read()
     except (KeyError, TypeError, ValueError):
         raise InvalidInput(
-            "the agent's answer makes no sense here", "stop it and start it again: it may be of another version"
+            "this program does not understand the agent's answer",
+            "stop the agent and start it again: it may be another version",
         ) from None
 
 

@@ -86,7 +86,9 @@ class Agent:
         try:
             answer = self._answers.get(str(request.get("do")))
             if answer is None:
-                raise UsageError("the agent does not know this request", "stop it and start it again: it may be older")
+                raise UsageError(
+                    "the agent does not know this request", "stop the agent and start it again: it may be older"
+                )
             return await answer(request)
         except (KeyError, TypeError, ValueError):
             error: TesseraError = InvalidInput("the agent cannot read this request", "update tessera")

@@ -59,7 +59,7 @@ def unit_for(platform: str, command: list[str], home: Path, user_home: Path, is_
     try:
         " ".join(command).encode()
     except UnicodeEncodeError:
-        raise UsageError("a service's file is UTF-8, and a name in it would not be", "rename the directory") from None
+        raise UsageError("a path for the service's file is not UTF-8", "rename the directory") from None
     suffix = "" if is_default else "-" + hashlib.sha256(str(home.absolute()).encode()).hexdigest()[:8]
     if platform == "darwin":
         return _launchd(command, user_home, suffix)
@@ -71,11 +71,15 @@ def unit_for(platform: str, command: list[str], home: Path, user_home: Path, is_
 def install(unit: ServiceUnit) -> Path:
     """Write it to its place. Raises UsageError where there is none."""
     if unit.path is None:
-        raise UsageError("on Windows the Task Scheduler starts the agent, not a file", f"run: {unit.start}")
+        raise UsageError(
+            "on Windows the Task Scheduler starts the agent; there is no file to install", f"run: {unit.start}"
+        )
     try:
         unit.path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"{unit.path.parent} cannot be made: {error.strerror}", "see --print") from None
+        raise UsageError(
+            f"{unit.path.parent} cannot be made: {error.strerror}", "print the file instead: tessera agent --print"
+        ) from None
     files.write(unit.path, unit.text.encode())
     return unit.path
 

@@ -140,8 +140,9 @@ def main_options(
         str | None,
         typer.Option(
             metavar="URL",
-            help="Reach relays and the issuer's service through this proxy: http://HOST:PORT, socks5://HOST:PORT, or "
-            "none; else TESSERA_PROXY, your settings, or what HTTPS_PROXY and ALL_PROXY say.",
+            help="Reach relays and the issuer's service through this proxy: http://HOST:PORT, "
+            "socks5://HOST:PORT, or none. By default what TESSERA_PROXY, config.toml, or "
+            "HTTPS_PROXY and ALL_PROXY say.",
         ),
     ] = None,
 ) -> None:
@@ -152,17 +153,20 @@ def main_options(
 @app.command("help", hidden=True)
 def help_(
     context: typer.Context,
-    words: Annotated[list[str] | None, typer.Argument(metavar="[COMMAND]...", help="A command; all, if none.")] = None,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[COMMAND]...", help="The command to explain; without it, all commands."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """What there is, or what a command does: the same as its --help."""
+    """Show the commands, or what one command does: the same as its --help."""
     parent = context.parent
     assert parent is not None
     found: Any = parent
     for word in words or ():
         command = getattr(found.command, "commands", {}).get(word)
         if command is None:
-            raise UsageError(f"there is no command '{' '.join(words or ())}'", "'tessera help' shows what there is")
+            raise UsageError(f"there is no command '{' '.join(words or ())}'", "tessera help lists the commands")
         found = type(parent)(command, info_name=word, parent=found)
     text = found.get_help()
     show({"help": text}, text, as_json)
@@ -201,7 +205,9 @@ def run(arguments: Sequence[str]) -> int:
     if code == INTERRUPTED:
         if sys.stderr.isatty():
             typer.echo(err=True)  # the prompt, or ^C, stands on the line
-        return _failed(arguments, INTERRUPTED, "interrupted", "the same command goes on where this one stopped")
+        return _failed(
+            arguments, INTERRUPTED, "interrupted", "type the same command again: it goes on where this one stopped"
+        )
     return code if isinstance(code, int) else 0
 
 
@@ -210,7 +216,9 @@ def _system_refuses(arguments: Sequence[str], error: OSError) -> int:
     if error.strerror is None or os.environ.get(DEBUG):
         return _unexpected(arguments, error)
     named = card_finding.without_pieces(str(error.filename)) if error.filename else "this computer"
-    return _failed(arguments, UsageError.exit_code, f"{named}: {error.strerror}", "look at its name, rights and room")
+    return _failed(
+        arguments, UsageError.exit_code, f"{named}: {error.strerror}", "check its name, your rights and the free space"
+    )
 
 
 def _unexpected(arguments: Sequence[str], error: Exception) -> int:
@@ -222,7 +230,7 @@ def _unexpected(arguments: Sequence[str], error: Exception) -> int:
     if callable(explain):
         explained = card_finding.without_pieces(str(explain()))  # a card that was not in quotes, and has blanks in it
         explained = explained.replace(": Value error, ", ": ")  # some versions of typer say what class it was
-        hint = "'tessera COMMAND --help' shows what there is"
+        hint = "tessera COMMAND --help shows how to type it"
         if explained == "No such option: --proxy":
             hint = "it comes before the command: tessera --proxy URL COMMAND"
         return _failed(arguments, 2, explained, hint)

@@ -52,9 +52,9 @@ _WHOLE = 200  # characters: a sentence is broken where the terminal ends, and ne
 # What is no TesseraError: see `cli`.
 OTHER_CODES = {
     0: "Done.",
-    1: "Something else is wrong: the error says what, and what to do about it.",
+    1: "Something else is wrong: the error says what it is, and what to do.",
     70: "A bug in tessera: report it with what TESSERA_DEBUG=1 shows.",
-    130: "Interrupted: the same command goes on where this one stopped.",
+    130: "Interrupted: type the same command again, and it goes on where this one stopped.",
 }
 
 

@@ -127,7 +127,7 @@ def compare(open_member: OpenMember, name: str) -> None:
         words = member.contacts.get(name).words
     say()
     say(f"Six words:  {' '.join(words)}")
-    say(f"Call {name}, or meet: read them to each other. Whoever stands between you two has other words.")
+    say(f"Call {name}, or meet: read them to each other. If someone intercepted the cards, the words differ.")
     answer = _yes_or_no(f"Does {name} read the same six words? [y/n] ")
     if answer is None:
         say(f"Not compared yet. When you have: tessera contact verify {name}")
@@ -141,8 +141,8 @@ def compare(open_member: OpenMember, name: str) -> None:
 
 def _words_differ(open_member: OpenMember, name: str) -> None:
     say(
-        f"Then whoever has the keys may not be {name}: a card was changed on its way, or one of you took a card of "
-        f"another meeting. Send {name} nothing."
+        f"Then these keys may not be those of {name}: a card was changed on its way, or one of you "
+        f"took a card of another meeting. Send {name} nothing."
     )
     if _yes_or_no(f"Forget {name} and these keys? [y/n] "):
         with open_member() as member:

@@ -36,7 +36,7 @@ DIGEST_BYTES = 32
 # How one comes to have a keystore of a kind, for who has none.
 _BEGINNINGS = {
     "member": "join your office first: tessera join INVITATION; or name the directory with --home",
-    "issuer": "tessera issuer init makes one; or name its directory",
+    "issuer": "make one with tessera issuer init, or name its directory",
 }
 LOCK_WAIT_SECONDS = 10.0
 LOCK_POLL_SECONDS = 0.05
@@ -55,7 +55,7 @@ Secret = str | DerivedKey
 
 def missing(path: Path, kind: str) -> KeystoreError:
     """What to tell who has no keystore there."""
-    return KeystoreError(f"there is no {kind} at {path.parent}", _BEGINNINGS.get(kind, "check its name"))
+    return KeystoreError(f"there is no {kind}'s keystore in {path.parent}", _BEGINNINGS.get(kind, "check its name"))
 
 
 class Lock:
@@ -69,7 +69,7 @@ class Lock:
         except filelock.Timeout:
             raise KeystoreError(f"{path} is in use by another process", "wait for it to end, then try again") from None
         except OSError as error:
-            raise KeystoreError(f"{path.parent} cannot be written to: {error.strerror}", "check whose it is") from None
+            raise KeystoreError(f"{path.parent} cannot be written to: {error.strerror}", "check who owns it") from None
 
     def release(self) -> None:
         self._lock.release()
@@ -124,7 +124,7 @@ class Keystore(Opened):
     ) -> Self:
         """A new file, mode 0600. Raises KeystoreError if there is one already: nothing is ever overwritten."""
         if not passphrase:
-            raise KeystoreError("an empty passphrase protects nothing", "choose one")
+            raise KeystoreError("the passphrase is empty", "choose one: an empty passphrase protects nothing")
         make_directory(path.parent)
         lock = Lock(path, lock_wait_seconds)
         try:
@@ -164,14 +164,16 @@ class Keystore(Opened):
             raise KeystoreError(f"{self.path} is {'closed' if self._key is None else 'not held'}")
         if not self.data:
             raise KeystoreError(
-                f"{self.path} would lose all that is in it", "it is as it was before; stop this program, start it again"
+                f"saving would erase all that is in {self.path}",
+                "the file is unchanged; stop this program and start it again",
             )
         content = _sealed(self.kind, self._salt, self._key, self.data)
         try:
             _replace(self.path, content)
         except OSError as error:
             raise KeystoreError(
-                f"{self.path} cannot be written: {error.strerror}", "it is as it was before; make room and try again"
+                f"{self.path} cannot be written: {error.strerror}",
+                "the file is unchanged; make room on the disk and try again",
             ) from None
 
     def release(self) -> None:
@@ -205,7 +207,9 @@ class Keystore(Opened):
         line, header, body = _read(self.path)
         _check_kind(self.path, header, self.kind)
         if header["salt"] != self._salt:
-            raise KeystoreError(f"{self.path} was replaced meanwhile", "stop this program and start it again")
+            raise KeystoreError(
+                f"{self.path} was replaced while this program used it", "stop this program and start it again"
+            )
         return _decrypt(self.path, key, header, line, body)
 
     @contextmanager
@@ -260,7 +264,7 @@ def key_of(secret: Secret, salt: bytes, path: Path) -> bytes:
     if isinstance(secret, str):
         return _derive(secret, salt)
     if secret.salt != salt:
-        raise WrongPassphrase(f"{path} has another passphrase by now", "unlock it again: tessera unlock")
+        raise WrongPassphrase(f"the passphrase of {path} was changed", "unlock it again: tessera unlock")
     return secret.key
 
 
@@ -287,7 +291,7 @@ def _read(path: Path) -> tuple[bytes, dict[str, Any], bytes]:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise KeystoreError(f"{path} cannot be read: {error.strerror}", "check whose file it is") from None
+        raise KeystoreError(f"{path} cannot be read: {error.strerror}", "check who owns the file") from None
     content, digest = raw[:-DIGEST_BYTES], raw[-DIGEST_BYTES:]
     line, newline, body = content.partition(b"\n")
     if not line.startswith(b'{"format": "%s"' % FORMAT.encode()):
@@ -316,7 +320,8 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
 def _check_kind(path: Path, header: dict[str, Any], kind: str) -> None:
     if header.get("kind") != kind:
         raise KeystoreError(
-            f"{path} is a keystore of kind '{header.get('kind')}', '{kind}' is wanted here", "name another directory"
+            f"{path} is a keystore of kind '{header.get('kind')}', but '{kind}' is needed here",
+            "name another directory",
         )
 
 

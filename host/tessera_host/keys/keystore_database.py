@@ -85,7 +85,7 @@ class KeystoreDatabase(Opened):
         """A new file, mode 0600, with these tables and what fill(keystore) puts in: whole, or there is none. Raises
         KeystoreError if there is one already: nothing is ever overwritten."""
         if not passphrase:
-            raise KeystoreError("an empty passphrase protects nothing", "choose one")
+            raise KeystoreError("the passphrase is empty", "choose one: an empty passphrase protects nothing")
         salt = secrets.token_bytes(SALT_BYTES)
         return cls._create(
             path, DerivedKey(salt, key_of(passphrase, salt, path)), kind, tables, fill, lock_wait_seconds
@@ -182,7 +182,9 @@ class KeystoreDatabase(Opened):
         connection = _connected(self.path)
         try:
             if _read_header(self.path, connection, self.kind)["salt"] != self._salt:
-                raise KeystoreError(f"{self.path} was replaced meanwhile", "stop this program and start it again")
+                raise KeystoreError(
+                    f"{self.path} was replaced while this program used it", "stop this program and start it again"
+                )
         except BaseException:
             connection.close()
             raise
@@ -236,7 +238,7 @@ class KeystoreDatabase(Opened):
             raise damaged(self.path) from None
 
     def _not_written(self, reason: str) -> KeystoreError:
-        hint = "it is as it was before; make room and try again"
+        hint = "the file is unchanged; make room on the disk and try again"
         return KeystoreError(f"{self.path} cannot be written: {reason}", hint)
 
     # -- who has it
@@ -374,7 +376,7 @@ def _connected(path: Path, pragmas: Sequence[str] = _PRAGMAS, apart: bool = Fals
             connection.close()
             raise
     except sqlite3.OperationalError as error:
-        raise KeystoreError(f"{path} cannot be read: {error}", "check whose file it is") from None
+        raise KeystoreError(f"{path} cannot be read: {error}", "check who owns the file") from None
     except sqlite3.DatabaseError:
         raise damaged(path) if _is_database(path) else _no_database(path) from None
     return connection
@@ -406,7 +408,7 @@ def _read_header(path: Path, connection: sqlite3.Connection, kind: str | None = 
         raise KeystoreError(f"{path} has a format this program does not know", "update tessera")
     if kind not in (None, header["kind"]):
         raise KeystoreError(
-            f"{path} is a keystore of kind '{header['kind']}', '{kind}' is wanted here",
+            f"{path} is a keystore of kind '{header['kind']}', but '{kind}' is needed here",
             "name another file or directory",
         )
     return header
@@ -417,11 +419,11 @@ def _no_database(path: Path) -> KeystoreError:
         with path.open("rb") as file:
             old = file.read(32).startswith(b'{"format": "%s"' % keystore.FORMAT.encode())
     except OSError as error:
-        return KeystoreError(f"{path} cannot be read: {error.strerror}", "check whose file it is")
+        return KeystoreError(f"{path} cannot be read: {error.strerror}", "check who owns the file")
     if old:
         return KeystoreError(
-            f"{path} was made by an older version of tessera, which kept all in one piece",
-            "go on with that version, or begin anew in another directory; this one is left as it is",
+            f"{path} was made by an older version of tessera, which kept everything in one piece",
+            "use that version, or begin anew in another directory; the file is unchanged",
         )
     return KeystoreError(f"{path} is not a Tessera keystore", "name another directory, or restore a backup")
 

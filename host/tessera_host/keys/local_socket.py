@@ -82,7 +82,7 @@ def _own_directory(directory: Path) -> None:
     if LOOPBACK:
         return  # the user's own part of the profile
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != _user() or found.st_mode & 0o077:
-        raise KeystoreError(f"{directory} can be used by others, too", "remove it, or set XDG_RUNTIME_DIR")
+        raise KeystoreError(f"other users can open {directory}", "remove it, or set XDG_RUNTIME_DIR")
 
 
 def _user() -> int:

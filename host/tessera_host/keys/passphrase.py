@@ -57,7 +57,7 @@ def ask_anew() -> str:
     """A new passphrase that is typed twice, whatever files there are. Raises UsageError."""
     phrase = unicodedata.normalize("NFC", _asked(confirm=True))
     if not phrase:
-        raise UsageError("the passphrase is empty", "an empty one protects nothing")
+        raise UsageError("the passphrase is empty", "choose one: an empty passphrase protects nothing")
     return phrase
 
 
@@ -100,7 +100,7 @@ def _prompt(text: str) -> str:
             with interruptible():
                 return getpass.getpass(text)
     except UnicodeDecodeError:
-        raise UsageError("what was typed is not UTF-8 text", "look at how this terminal is set") from None
+        raise UsageError("what was typed is not UTF-8 text", "set the encoding of this terminal to UTF-8") from None
     except (getpass.GetPassWarning, EOFError, OSError):
         raise UsageError(
             "there is no terminal to ask for the passphrase on", f"give --passphrase-file or set {ENVIRONMENT}"
@@ -112,7 +112,9 @@ def ask_for_code(what: str) -> str:
     try:
         return _prompt(f"{what}: ")
     except UsageError:
-        raise UsageError(f"there is no terminal to ask for it on: {what}", "give its file") from None
+        raise UsageError(
+            f"{what} is needed, and there is no terminal to ask for it", "name a file that has it"
+        ) from None
 
 
 WIFI_ENVIRONMENT = "TESSERA_WIFI_PASSWORD_FILE"

@@ -102,7 +102,7 @@ def _start() -> None:
             local_socket.ask(address(), {"ask": "nothing"})
             return
         time.sleep(START_POLL_SECONDS)
-    raise Unreachable("the process that keeps keys unlocked does not start", "use --passphrase-file meanwhile")
+    raise Unreachable("the process that keeps keystores unlocked does not start", "use --passphrase-file meanwhile")
 
 
 # -- the process

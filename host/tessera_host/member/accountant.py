@@ -48,7 +48,7 @@ class Budget:
         return "record" if self.copies > 1 else "message"
 
     def __str__(self) -> str:
-        each = f"; a message is {self.copies}, one to each of its relays" if self.copies > 1 else ""
+        each = f"; a message takes {self.copies}, one for each of its relays" if self.copies > 1 else ""
         return f"Today: {self.used} of {self.allowed} {self.unit}s{each}."
 
 

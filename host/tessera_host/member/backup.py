@@ -59,7 +59,7 @@ def restore(
     """Make the directory `home` out of a backup. Raises KeystoreError if there is one, or the backup is none."""
     content = keystore.read_apart(path, passphrase, KIND)
     if not (isinstance(content, dict) and isinstance(content.get("state"), dict) and type(content.get("made")) is int):
-        raise KeystoreError(f"{path} is no backup that tessera wrote", "look for another one")
+        raise KeystoreError(f"{path} is not a backup that tessera wrote", "look for another one")
     data, made = schema.read(content["state"], path), content["made"]
     federation, _ = parsed(data, path)
     restored = _made_safe(data, federation, made, clock())

@@ -41,7 +41,9 @@ def cancel(state: MemberState, contact: str, first: int) -> Sent:
     if found is None:
         raise NotPermitted("there is nothing to take back: all of it has left", "see 'tessera sent'")
     if found.copies > 1 and (found.posted or found.sealed):
-        raise NotPermitted("it cannot be taken back: a part of it has left, or may have", "the rest follows")
+        raise NotPermitted(
+            "it cannot be taken back: a part of it has left, or may have", "nothing to do: the rest leaves as well"
+        )
     state.outbox.cancel(contact, found.messages)
     if found.posted or found.sealed:
         state.history.cancel(contact, first)

@@ -116,7 +116,7 @@ class ContactBook:
     def check_recipient(self, name: str) -> None:
         """Raises UsageError for nobody's name, NotPermitted for a contact that is blocked."""
         if self.get(name).blocked:
-            raise NotPermitted(f"{name} is blocked", f"'tessera contact unblock {name}' first")
+            raise NotPermitted(f"{name} is blocked", f"unblock it first: tessera contact unblock {name}")
 
     def meetings(self) -> list[dict[str, str]]:
         """For people: whom this member is about to meet, and which card is next."""
@@ -255,7 +255,7 @@ class ContactBook:
         self._check_peer(invite, meeting.name, meeting.rekey)
         if commitment(confirm["x"], confirm["nonce"]) != invite["commit"]:
             raise IntegrityError(
-                "this confirm card does not fit the invite: one of the two was changed on its way",
+                "this confirm card does not match the invite: one of the two was changed on its way",
                 "start again with a new invite",
             )
         first = first_transcript(meeting.invite, answer)
@@ -285,8 +285,8 @@ class ContactBook:
             )
         if self.open_meetings(contact=name):
             raise UsageError(
-                f"you are meeting a '{name}' already",
-                f"finish that, or 'tessera contact remove {name} --meeting' first",
+                f"a meeting with '{name}' is already under way",
+                f"finish it, or drop it: tessera contact remove {name} --meeting",
             )
 
     def _check_invite(self, invite: dict[str, Any], epoch: int) -> None:
@@ -294,30 +294,32 @@ class ContactBook:
             raise InvalidInput("this invite is from another federation", "only members of one federation can meet")
         self._check_same_parameters(invite["digest"])
         if invite["epoch"] > epoch + 1:
-            raise InvalidInput("this invite was made later than it is now", "one of the two computers' clocks is wrong")
+            raise InvalidInput(
+                "this invite is dated in the future", "check the clocks of both computers: one of them is wrong"
+            )
 
     def _check_same_parameters(self, digest: bytes) -> None:
         if digest != self._federation.digest:
             raise OtherSettings(
-                "the two sides hold different settings of the office",
-                "both run 'tessera renew', then tessera contact add NAME, which makes a new invite",
+                "the two of you have different settings of the office",
+                "both type tessera renew; then tessera contact add NAME makes a new invite",
             )
 
     def _check_peer(self, peer: dict[str, Any], name: str, rekey: bool) -> None:
         if peer["key"] == self._identity.key:
-            raise InvalidInput("this card is your own", "it is for the other side")
+            raise InvalidInput("this card is your own", "give it to the other person")
         for known, contact in self.book.items():
             if contact.key == peer["key"] and not (rekey and known == name):
                 raise NotPermitted(
-                    f"this is your contact '{known}'", f"to make new keys with it: tessera contact rekey {known} CARD"
+                    f"this card is from your contact '{known}'", f"to make new keys: tessera contact rekey {known} CARD"
                 )
         if name in self.book and not rekey:
             raise UsageError(f"you have a contact '{name}' already", "choose another name for the new one, with --as")
         if rekey and peer["key"] != self.get(name).key:
             raise NotPermitted(
-                f"this card is not of the '{name}' you met: the identity that signs it is another",
-                f"if {name} has lost the old one, meet anew, by another name: tessera contact add NAME; what waits for "
-                f"{name} stays with the old contact until 'tessera contact remove {name}'",
+                f"this card is not from the '{name}' whom you met: a different identity signed it",
+                f"if {name} has lost the old identity, meet again under another name: tessera contact "
+                f"add NAME; what waits for {name} stays until you type tessera contact remove {name}",
             )
 
     def _enrol(
@@ -341,7 +343,7 @@ class ContactBook:
 def _expected(kind: str, meeting: T | None) -> T:
     if meeting is None:
         raise InvalidInput(
-            f"this card belongs to no open {kind} of yours", "it was used already, or it is for someone else"
+            f"this card does not belong to any open {kind} of yours", "it was used already, or it is for someone else"
         )
     return meeting
 
@@ -349,6 +351,7 @@ def _expected(kind: str, meeting: T | None) -> T:
 def _check_signature(signature: bytes, message: bytes, key: bytes) -> None:
     if not curve.verify(signature, message, key):
         raise IntegrityError(
-            "this card's signature does not hold: it was changed on its way, or is not by whom it says",
+            "this card's signature is not valid: the card was changed on its way, or is not from the "
+            "person whom it names",
             "start again; if it recurs, tell IT",
         )

@@ -185,7 +185,9 @@ class Fetcher:
             raise
         self._most_rounds[relay.id] = min(FETCH_ROUNDS, 2 * most)
         if not batches:
-            raise RelayRefused("the relay does not serve rounds it says are sealed", "try again; if it recurs, tell IT")
+            raise RelayRefused(
+                "the relay does not serve rounds that it says are sealed", "try again; if it recurs, tell IT"
+            )
         return batches
 
     def _read(self, relay: Relay, batches: list[Batch], report: FetchReport) -> None:
@@ -202,7 +204,7 @@ class Fetcher:
         named = self._named(relay, self._state.federation.epoch_of(batch.round))
         if named and named.cover == CONSTANT and len(batch.records) != named.constant:
             raise IntegrityError(
-                f"{relay.name} served {len(batch.records)} records in round {batch.round}, and every round "
-                f"of this office has {named.constant}: how much is posted there can be seen",
-                "tell IT: the relay does not keep to the parameters; stop posting to it until that is explained",
+                f"{relay.name} served {len(batch.records)} records in round {batch.round}, but every "
+                f"round of this office has {named.constant}: others can see how much is posted there",
+                "tell IT: the relay does not follow the office's settings; stop posting to it until that is explained",
             )

@@ -44,7 +44,7 @@ class Hold:
         if end is None or epoch < end:
             since = self.ends_at()
             raise NotPermitted(
-                "this keystore was restored from a backup: nothing is sent before "
-                + ("a relay was reached" if since is None else local_time(since)),
-                "the lost computer may have sent with the keys of this epoch; reading is possible",
+                "this keystore was restored from a backup: nothing can be sent before "
+                + ("a relay is reached" if since is None else local_time(since)),
+                "the lost computer may have used the keys until then; you can read meanwhile",
             )

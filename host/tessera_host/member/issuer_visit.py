@@ -44,7 +44,8 @@ def service_of(member: MemberState) -> IssuerService:
     service = member.federation.issuer
     if service is None:
         raise UsageError(
-            "your office's issuer is on no network", "give IT's file to 'tessera renew FILE', or ask IT for one"
+            "your office's issuer is not on a network",
+            "type tessera renew FILE with the file from IT, or ask IT for one",
         )
     return service
 
@@ -106,9 +107,9 @@ async def _run(errand: TokenErrand, connection: IssuerConnection) -> Counter[int
 
 def _off_the_roster(member: MemberState) -> NotOnRoster:
     end = access_until(member)
-    left = f"what you hold lets you write until {local_time(end)} at most" if end else "you can write no more"
+    left = f"you can write until {local_time(end)} at most" if end else "you can no longer write"
     return NotOnRoster(
-        "IT has taken you off the list of members: there is no new access for you",
+        "IT has taken you off the list of members, so you get no new access",
         f"{left}; if this is a mistake, ask IT for a new invitation",
     )
 

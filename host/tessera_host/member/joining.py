@@ -114,7 +114,9 @@ class Begun:
         admitted(member)
         _forget_begun(self._home)
         if invitation.home != home:
-            member.remark(f"The relay {home} of your invitation is gone: your mailbox is on {invitation.home}.")
+            member.remark(
+                f"The relay {home} that your invitation names was removed: your mailbox is on {invitation.home}."
+            )
         return member
 
     def forget(self) -> None:
@@ -145,12 +147,15 @@ def begin_by_files(home: Path, invitation: Invitation, passphrase: str, clock: C
     _check_time(invitation, clock())
     card = invitation.federation_card
     if card is None:
-        raise UsageError("this invitation says neither where the issuer is nor who it is", "ask IT for a new one")
+        raise UsageError(
+            "this invitation is incomplete: it has neither the issuer's address nor a federation card",
+            "ask IT for a new one",
+        )
     federation = Federation(read_card(card))
     invitation.check(federation)
     if all(relay.name != invitation.home for relay in federation.relays):
         raise InvalidInput(
-            f"the relay '{invitation.home}' of this invitation is not in service any more",
+            f"the relay '{invitation.home}' of this invitation is no longer in service",
             "ask IT for a new invitation",
         )
     return MemberState.create(home, invitation.name, card, passphrase, clock, invitation)
@@ -158,7 +163,7 @@ def begin_by_files(home: Path, invitation: Invitation, passphrase: str, clock: C
 
 def _check_time(invitation: Invitation, now: int) -> None:
     if invitation.until < now:
-        raise NotPermitted(f"this invitation has expired on {local_time(invitation.until)}", "ask IT for a new one")
+        raise NotPermitted(f"this invitation expired on {local_time(invitation.until)}", "ask IT for a new one")
 
 
 def check_same(member: MemberState, invitation: Invitation) -> None:
@@ -168,7 +173,7 @@ def check_same(member: MemberState, invitation: Invitation) -> None:
         if pending(member):
             hint = f"IT has not admitted it yet; to give it up and begin anew, remove {member.store.path}"
         raise UsageError(
-            f"there is another identity here already: {member.identity.name} at {member.federation.name}", hint
+            f"there is already another identity here: {member.identity.name} at {member.federation.name}", hint
         )
     _forget_begun(member.store.path.parent)  # of a joining that was cut at its end
 

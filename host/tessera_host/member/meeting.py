@@ -79,7 +79,9 @@ def take(member: MemberState, text: str, name: str | None = None, expected: bool
     """
     card = cards.decode(text)
     if card.kind not in _TAKERS:
-        raise InvalidInput(f"this is a {card.kind} card: no meeting has one", "look for the card the other side made")
+        raise InvalidInput(
+            f"this is a {card.kind} card, which no meeting uses", "look for the card the other side made"
+        )
     return _TAKERS[card.kind](member, card, name, expected)
 
 
@@ -158,7 +160,7 @@ def _take_answer(member: MemberState, card: Card, name: str | None, expected: bo
         raise _own(ANSWER, _name_of(member, card.payload), CONFIRM)
     known = member.contacts.finished_by_answer(_hash(ANSWER, card.payload))
     if known is not None:
-        again = f"{known.name}'s answer was taken before; this is the same confirm card once more."
+        again = f"You took {known.name}'s answer before; here is the same confirm card again."
         return Step(known.name, _short(card.fields["invite"]), CONFIRM, known.confirm, None, again)
     _check_first_answer(member, card, name)
     found, made = confirm(member, _text(ANSWER, card.payload))
@@ -169,7 +171,7 @@ def _other_name(name: str, card_name: str) -> str:
     """What to say where the card of somebody has another name than they have here."""
     if is_called(name, card_name):
         return ""
-    return f"You call {name} who calls themself '{card_name}': the six words say whether that is who you mean."
+    return f"The card of {name} has the name '{card_name}': compare the six words to be sure who it is."
 
 
 def _check_first_answer(member: MemberState, card: Card, expected_name: str | None) -> None:
@@ -177,8 +179,9 @@ def _check_first_answer(member: MemberState, card: Card, expected_name: str | No
     other = member.contacts.finished_by_invite(invited)
     if other is not None:
         raise InvalidInput(
-            f"this is a second answer to an invite that '{other.name}' has answered",
-            f"somebody got hold of that invite: compare the six words with {other.name}, and invite the other anew",
+            f"this is a second answer to an invite that '{other.name}' has already answered",
+            f"somebody else got that invite: compare the six words with {other.name}, and send the "
+            "other person a new invite",
         )
     for meeting in member.contacts.open_meetings():
         if _hash(INVITE, meeting.payload) == invited:
@@ -186,7 +189,7 @@ def _check_first_answer(member: MemberState, card: Card, expected_name: str | No
             break
     else:
         raise InvalidInput(
-            "this answer is not to an invite of yours that is open",
+            "this answer does not belong to any of your open invites",
             "it is for someone else, or its meeting was forgotten; begin anew: tessera contact add NAME",
         )
 
@@ -197,13 +200,13 @@ def _take_confirm(member: MemberState, card: Card, name: str | None, expected: b
     if known is not None and known.confirm is not None:
         raise _own(CONFIRM, known.name, None)
     if known is not None:
-        return Step(known.name, _short(known.invite), note="This confirm card was taken before.")
+        return Step(known.name, _short(known.invite), note="You took this confirm card before.")
     for meeting in member.contacts.open_meetings():
         if isinstance(meeting, AnswerMeeting) and _hash(ANSWER, meeting.payload) == answered:
             _check_name(CONFIRM, meeting.name, name)
             return Step(accept(member, _text(CONFIRM, card.payload)), _short(_hash(INVITE, meeting.invite)))
     raise InvalidInput(
-        "this confirm card is of another meeting: it does not follow from an answer of yours",
+        "this confirm card is from another meeting: you gave no answer that it belongs to",
         "if you were sent an invite, take that first; if not, this card is for someone else",
     )
 
@@ -226,11 +229,11 @@ def _repeated(member: MemberState, card: Card) -> Step | None:
     """An invite that was taken before: the same answer once more, or what came of it."""
     for meeting in member.contacts.open_meetings():
         if isinstance(meeting, AnswerMeeting) and meeting.invite == card.payload:
-            note = "This invite was answered before; this is the same answer once more."
+            note = "You answered this invite before; here is the same answer again."
             return _answered(meeting.name, meeting.payload, card.payload, note)
     known = member.contacts.finished_by_invite(_hash(INVITE, card.payload))
     if known is not None:
-        return Step(known.name, _short(known.invite), note="This invite was taken before.")
+        return Step(known.name, _short(known.invite), note="You took this invite before.")
     return None
 
 
@@ -246,14 +249,14 @@ def _crossed(member: MemberState, card: Card, own: Step, expected: bool) -> Step
     if not expected and caller.casefold() != own.name.casefold():
         raise InvalidInput(
             f"this is an invite from '{caller}', not the answer of {own.name}",
-            f"if the two are one, one of you has to answer: tessera contact remove {own.name} --meeting, "
-            f"then tessera contact add CARD --as {own.name}",
+            f"if '{caller}' is {own.name}, one of you has to answer the other's invite: tessera "
+            f"contact remove {own.name} --meeting, then tessera contact add CARD --as {own.name}",
         )
     if member.identity.key > card.fields["key"]:
-        return replace(own, note=f"You both began, and your invite counts: {own.name} has to take it.")
+        return replace(own, note=f"You both made an invite, and yours counts: {own.name} has to take it.")
     rekeys = any(meeting.rekey for meeting in member.contacts.open_meetings(contact=own.name))
     abandon(member, own.name)
-    return replace(_answer(member, card, own.name, rekeys), note=f"You both began, and {own.name}'s invite counts.")
+    return replace(_answer(member, card, own.name, rekeys), note=f"You both made an invite, and {own.name}'s counts.")
 
 
 def _own(kind: str, name: str, next_kind: str | None) -> InvalidInput:

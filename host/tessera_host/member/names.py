@@ -22,5 +22,9 @@ def unknown(typed: str, names: Iterable[str]) -> UsageError:
     known = sorted(names)
     folded = {name.casefold(): name for name in known}
     near = difflib.get_close_matches(typed.casefold(), folded, 1)
-    there_are = f"known: {', '.join(known)}" if known else "known: none yet; begin with 'tessera contact add NAME'"
+    there_are = (
+        f"your contacts: {', '.join(known)}"
+        if known
+        else "you have no contacts yet; begin with: tessera contact add NAME"
+    )
     return UsageError(f"there is no contact '{typed}'", f"did you mean '{folded[near[0]]}'?" if near else there_are)

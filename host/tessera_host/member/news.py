@@ -69,9 +69,9 @@ def take_time(member: MemberState, blob: bytes) -> None:
         statement = TimeStatement(blob)
         statement.verify(member.federation.newest.root_key)
     except InvalidObject as error:
-        raise IntegrityError(f"what the office says of the time cannot be believed: {error}", "tell IT") from None
+        raise IntegrityError(f"the office's time statement cannot be accepted: {error}", "tell IT") from None
     if statement.federation_id != member.federation.id:
-        raise IntegrityError("what the office says of the time is another federation's", "tell IT")
+        raise IntegrityError("the time statement is from another federation", "tell IT")
     member.data.renewal.statement = blob
 
 
@@ -87,7 +87,7 @@ def clock_apart(member: MemberState, asked: int) -> ClockOff | None:
     side = "ahead of" if seconds > 0 else "behind"
     return ClockOff(
         f"this computer's clock is {duration.about(abs(seconds))} {side} your office's",
-        "set it: relays and contacts go by the time; if it is right, tell IT",
+        "set this computer's clock; if it is right, tell IT",
     )
 
 
@@ -112,6 +112,7 @@ def _weigh(member: MemberState, blob: bytes) -> None:
     if member.evidence.weigh(blob):
         member.save()
         raise IntegrityError(
-            "the office signed two sets of parameters that exclude each other: somebody is told other things than you",
-            "both are kept as proof ('tessera status' has them); show it to your colleagues and to IT",
+            "the office signed two sets of settings that contradict each other: others were given "
+            "different settings from yours",
+            "both are kept as proof: type tessera status --json, and show what it prints to your colleagues and to IT",
         )

@@ -99,7 +99,8 @@ class Outbox:
         chain.advance(epoch)
         if chain.index >= limit:
             raise NotPermitted(
-                f"no more records to {item.contact} in epoch {epoch}", "what waits can be sent in the next epoch"
+                f"no more records can go to {item.contact} in the current epoch",
+                "what waits leaves in the next epoch, usually the next day",
             )
         index, step = chain.take()
         digest = self._views.digest_for(epoch)

@@ -36,7 +36,9 @@ class Pointers:
     def __getitem__(self, relay: int) -> Pointer:
         """Raises RelayRefused for a relay that was being read when the last epoch in which it is was kept no more."""
         if relay not in self._state.pointers:
-            raise RelayRefused("this relay has nothing of yours any more that is kept", "it is not asked again")
+            raise RelayRefused(
+                "this relay no longer keeps anything for you", "nothing to do: it is not asked again"
+            )
         return self._state.pointers[relay]
 
     def __contains__(self, relay: int) -> bool:

@@ -20,8 +20,8 @@ from .state import MemberState
 LEAST_WAIT_SECONDS = 30.0  # after a visit that failed; twice as long after each that follows
 LAST_PART = 4  # and no longer than this part of an epoch
 OUTDATED = (
-    "Your office has newer settings than your program, which may write to the wrong relays until it has them: ask IT "
-    "for your file, then: tessera renew FILE"
+    "Your office has newer settings than your program. Until your program has them, it may write to "
+    "the wrong relays. Ask IT for your file, then type: tessera renew FILE"
 )
 HASTENED_PART = 24  # of an epoch: no visit that a relay caused comes sooner after another, nor is drawn from less
 

@@ -461,7 +461,7 @@ class MemberData:
     def __post_init__(self) -> None:
         items = [*self.outbox, *self.posted]
         if strangers := {item.contact for item in items} - self.contacts.book.keys():
-            raise ValueError(f"parts wait for {', '.join(sorted(strangers))}, who are no contacts")
+            raise ValueError(f"parts wait for {', '.join(sorted(strangers))}, which are not contacts")
 
 
 def _checked(kind: Callable[[bytes], T], blob: bytes) -> T:

@@ -50,7 +50,7 @@ def parsed(data: MemberData, path: Path) -> tuple[Federation, bytes]:
     try:
         return Federation(data.federation, data.mailbox), curve.public(data.secret)[1:]
     except (InvalidObject, ValueError):
-        raise KeystoreError(f"{path} holds keys that are none", "restore an earlier backup") from None
+        raise KeystoreError(f"{path} holds keys that are not valid", "restore an earlier backup") from None
 
 
 class MemberState:

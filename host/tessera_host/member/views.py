@@ -22,9 +22,11 @@ KEPT_VIEWS = 32  # a contact: more of them are of the same few epochs and say th
 def alarm(contact: str) -> IntegrityError:
     """What is said of a contact with a split view, and what to do."""
     return IntegrityError(
-        f"your contact {contact} was given other settings than you: whoever holds the issuer's key has signed two sets",
-        "compare the digests that 'tessera status' shows the two of you, by voice; if they differ rely on neither and "
-        f"tell IT; if they agree: tessera contact rekey {contact}",
+        f"your contact {contact} was given different settings from yours: the issuer's key has signed "
+        "two different sets",
+        "both of you type tessera status and compare the digests by voice; if they differ, trust "
+        "neither and tell the data-protection officer and IT; if they agree: tessera contact rekey "
+        f"{contact}",
     )
 
 

@@ -25,8 +25,9 @@ UNSOLICITED = bytes(32)  # what an offer names instead of a request that IT made
 
 # What to say before a token of the epoch in which it was fetched is used for the first time.
 EARLY = (
-    "Your access for now was fetched only now: until the epoch ends, your IT could tell from the moment of first use "
-    "which connection is yours, never what you write or to whom. With --wait it leaves when the next epoch begins."
+    "Your access for the current epoch (usually a day) was fetched only now. Until the epoch ends, "
+    "your IT could tell from the time of its first use which connection is yours, but never what you "
+    "write or to whom. With --wait the message leaves when the next epoch begins."
 )
 
 
@@ -88,8 +89,8 @@ class Wallet:
                 return token
         following = self._federation.round_start(self._federation.first_round(key.epoch + 1))
         raise PostsUsedUp(
-            f"the posts of epoch {key.epoch}, which is now, are used up",
-            f"what waits can be sent from {local_time(following)} on",
+            "you have used all posts of the current epoch",
+            f"what waits can leave from {local_time(following)} on",
         )
 
     def for_posting_turn(self, key: TokenKey, turn: int) -> Token:
@@ -102,14 +103,15 @@ class Wallet:
     def _none(self, key: TokenKey) -> NoTokens:
         """Why there are none, and from when on there are some."""
         federation, relay = self._federation, self._federation.relay_name(key.relay)
-        message = f"you have no tokens for epoch {key.epoch} at the relay {relay}"
+        message = f"you have no access to post at the relay {relay}: no tokens for epoch {key.epoch}"
         later = [epoch for epoch in self.epochs(key.relay) if epoch > key.epoch]
         if later:
             start = federation.round_start(federation.first_round(min(later)))
             return NoTokens(
-                message, f"you can write there from {local_time(start)} on, or once 'tessera renew' got some"
+                message,
+                f"you can write there from {local_time(start)} on, or when you have fetched some: tessera renew",
             )
-        return NoTokens(message, "'tessera renew' gets some; if it does not, tell IT")
+        return NoTokens(message, "fetch some: tessera renew; if that does not help, tell IT")
 
     def epochs(self, relay: int) -> set[int]:
         """The epochs that there are tokens for, of the generation in force in each."""
@@ -203,9 +205,12 @@ class Wallet:
         offer = cards.decode(text, "tokens-offer").fields
         request = self._state.requests.get(offer["request"])
         if request is None and offer["request"] != UNSOLICITED:
-            raise InvalidInput("this offer belongs to no open request of yours", "it was used, or it is another's")
+            raise InvalidInput(
+                "this offer does not belong to any open request of yours",
+                "it was used already, or it is for somebody else",
+            )
         if request is not None and offer["generation"] != request.generation:
-            raise InvalidInput("this offer is not for what was asked", "ask again; tell IT")
+            raise InvalidInput("this offer does not match your request", "type tessera renew; if it recurs, tell IT")
         parameters = self._of_generation(offer["generation"])[0]
         pending, challenges = self._blinded_all(parameters, offer["offers"])
         self._state.requests.pop(offer["request"], None)
@@ -239,7 +244,9 @@ class Wallet:
             pending.append(PendingToken(epoch, relay, secret, blinded.pack()))
             challenges.append(list(blinded.challenges))
         if len(pending) > len(held) * parameters.tokens_per_epoch:
-            raise InvalidInput("this offer is for more tokens than there are", "ask again; tell IT")
+            raise InvalidInput(
+                "this offer is for more tokens than a member may have", "type tessera renew; if it recurs, tell IT"
+            )
         return pending, challenges
 
     def finish(self, text: str, now_epoch: int) -> list[tuple[int, int]]:
@@ -249,9 +256,14 @@ class Wallet:
         answer = cards.decode(text, "tokens-answer").fields
         session = self._state.sessions.get(answer["session"])
         if session is None:
-            raise InvalidInput("this answer belongs to no open request of yours", "it was used, or it is another's")
+            raise InvalidInput(
+                "this answer does not belong to any open request of yours",
+                "it was used already, or it is for somebody else",
+            )
         if len(answer["answers"]) != len(session.pending):
-            raise IntegrityError("the issuer answered another number of tokens", "ask again; tell IT")
+            raise IntegrityError(
+                "the issuer answered for a different number of tokens", "type tessera renew; if it recurs, tell IT"
+            )
         sets = self._of_generation(session.generation)
         parts = zip(session.pending, answer["answers"], strict=True)
         unblinded = [self._unblinded(sets, pending, now_epoch, *answered) for pending, answered in parts]
@@ -268,7 +280,9 @@ class Wallet:
         secret = blind.even_secret(blind.random_scalar())
         key = self._epoch_key(parameters, epoch, relay)
         if key is None:
-            raise InvalidInput("this offer is for an epoch or a relay without a key", "ask again; tell IT")
+            raise InvalidInput(
+                "this offer is for an epoch or a relay without a key", "type tessera renew; if it recurs, tell IT"
+            )
         return secret, blind.blind(key, self._message(parameters, epoch, relay, secret), offer)
 
     def _epoch_key(self, parameters: Parameters, epoch: int, relay: int) -> bytes | None:
@@ -297,7 +311,9 @@ class Wallet:
                     return Token(generation, epoch, relay, now_epoch, secret, curve.public(secret)[1:], signature)
         if epoch < now_epoch:
             return None
-        raise IntegrityError("the issuer's answer does not make a valid token", "ask again; tell IT")
+        raise IntegrityError(
+            "the issuer's answer does not make a valid token", "type tessera renew; if it recurs, tell IT"
+        )
 
     def _signed(self, kind: str, fields: dict[str, Any]) -> str:
         signature = self._identity.sign(hashes.tagged(kind, cards.canonical(fields)))

@@ -86,10 +86,10 @@ def typed(text: str, port: int | None, usual_port: int, option: str = "--host") 
     if not is_host(host):
         raise _no_host(text, option)
     if said is not None and port is not None and said != port:
-        raise UsageError(f"'{text[:40]}' names a port, and another one is named besides", "leave one of them out")
+        raise UsageError(f"'{text[:40]}' names a port, and a different port is given as well", "give the port once")
     scheme = _split(host)[0]
     chosen = next(each for each in (said, port, _URL_PORTS.get(scheme, usual_port)) if each is not None)
-    check_port(chosen, f"the usual one is {usual_port}")
+    check_port(chosen, f"the usual port is {usual_port}")
     return host, chosen
 
 
@@ -97,13 +97,13 @@ def check(host: str, port: int, option: str, usual_port: int) -> None:
     """Raises UsageError for what no card says."""
     if not is_host(host):
         raise _no_host(host, option)
-    check_port(port, f"the usual one is {usual_port}")
+    check_port(port, f"the usual port is {usual_port}")
 
 
 def check_port(port: int, hint: str) -> None:
     """Raises UsageError."""
     if not 1 <= port <= 65535:
-        raise UsageError(f"port {port} is not in 1 to 65535", hint)
+        raise UsageError(f"port {port} is out of range: ports are 1 to 65535", hint)
 
 
 def check_name(name: str, option: str) -> None:
@@ -116,7 +116,9 @@ def listening(text: str, usual_host: str) -> tuple[str, int]:
     """Where to listen, of PORT or HOST:PORT. Raises UsageError."""
     host, port = (usual_host, int(text)) if text.isascii() and text.isdigit() and len(text) < 6 else _parted(text)
     if not _is_name(host) or port is None or not 0 < port < 65536:
-        raise UsageError(f"'{text[:40]}' is no port to listen at", "write 8180, 127.0.0.1:8180 or [::1]:8180")
+        raise UsageError(
+            f"'{text[:40]}' is not a port to listen on", "write it like 8180, 127.0.0.1:8180 or [::1]:8180"
+        )
     return host, port
 
 

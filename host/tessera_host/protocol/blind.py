@@ -135,10 +135,12 @@ class Blinded:
         """σ (64 bytes): a BIP-340 signature under K_{e,j} over the message. Raises IntegrityError if the issuer's
         answer does not satisfy s·G = R_b + c_b·K."""
         if bit not in (0, 1) or len(scalar) != 32 or not 0 < int.from_bytes(scalar, "big") < ORDER:
-            raise IntegrityError("the issuer's answer is malformed", "ask for new tokens; tell IT")
+            raise IntegrityError("the issuer's answer is malformed", "type tessera renew; if it recurs, tell IT")
         expected = _sum(_point(self.offer[bit]), _lift_x(self.key).multiply(self.challenges[bit]))
         if PrivateKey(scalar).public_key != expected:
-            raise IntegrityError("the issuer's answer does not fit its offer", "ask for new tokens; tell IT")
+            raise IntegrityError(
+                "the issuer's answer does not match its offer", "type tessera renew; if it recurs, tell IT"
+            )
         blinded = (int.from_bytes(scalar, "big") + int.from_bytes(self.alpha[bit], "big")) % ORDER
         return self.blinded_x[bit] + blinded.to_bytes(32, "big")
 
@@ -172,12 +174,12 @@ def _challenge_hash(data: bytes) -> bytes:
 
 def _point(data: bytes) -> PublicKey:
     if len(data) != 33 or data[0] not in (2, 3):
-        raise InvalidInput("the issuer's offer is damaged: a number in it is out of range", "ask for a new offer")
+        raise InvalidInput("the issuer's offer is damaged: a number in it is out of range", "ask IT for a new offer")
     try:
         return PublicKey(data)
     except ValueError:
         raise InvalidInput(
-            "the issuer's offer is damaged: a number in it is out of range", "ask for a new offer"
+            "the issuer's offer is damaged: a number in it is out of range", "ask IT for a new offer"
         ) from None
 
 
@@ -186,7 +188,7 @@ def _lift_x(key: bytes) -> PublicKey:
         return PublicKey(b"\x02" + key)
     except ValueError:
         raise InvalidInput(
-            "your office's settings are damaged: a key in them is none", "the parameters are damaged; ask IT for them"
+            "your office's settings are damaged: a key in them is not valid", "ask IT for the newest settings"
         ) from None
 
 

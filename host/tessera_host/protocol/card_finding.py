@@ -43,7 +43,7 @@ def find(text: str) -> list[str]:
     """The cards in a text, each once and in order, as `cards.encode` writes them. One that is damaged is given as it
     stands there, for `cards.decode` to say what is wrong with it."""
     if len(text) > cards.MAX_TEXT:
-        raise InvalidInput("this text is too long to look for cards in", "put the card alone into a file")
+        raise InvalidInput("this text is too long to search it for a card", "put only the card into a file")
     bare = _bare("\n".join(lines(text)))
     found = [_card_at(bare, start) for start in _START.finditer(bare)]
     return list(dict.fromkeys(found)) or _without_a_kind(bare)
@@ -62,7 +62,7 @@ def one(text: str, *kinds: str) -> str:
         if wanted:
             break
     if len(whole) > 1:
-        raise InvalidInput("there are several cards in this text", "put the one that is meant into a file of its own")
+        raise InvalidInput("there are several cards in this text", "put the card that you mean into a file of its own")
     return (whole or found)[0]
 
 

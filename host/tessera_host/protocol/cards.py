@@ -221,7 +221,7 @@ def decode(text: str, kind: str | None = None) -> Card:
     found, body = _split("".join(text.split()))
     if kind is not None and found != kind:
         raise InvalidInput(
-            f"this is a card of kind '{found}', one of kind '{kind}' is wanted here", "look for the other card"
+            f"this is a card of kind '{found}', but a card of kind '{kind}' is needed here", "look for the other card"
         )
     raw = _unbase64(body)
     payload, checksum = raw[:-CHECKSUM_BYTES], raw[-CHECKSUM_BYTES:]
@@ -268,7 +268,7 @@ def _split(text: str) -> tuple[str, str]:
         raise InvalidInput("this is not a Tessera card", "a card is one line that begins with 'tessera:'")
     if parts[1] not in FIELDS:  # not named: if a part of the line is lacking, this may be anything, and a secret
         raise InvalidInput(
-            "this is a card of no kind that there is",
+            "this card is of an unknown kind",
             "copy the whole line again; if that does not help, update tessera",
         )
     return parts[1], parts[2]
@@ -279,7 +279,7 @@ def _unbase64(body: str) -> bytes:
         raw = base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         raise InvalidInput(
-            "this card is damaged: it has letters that no card has", "copy the whole line again"
+            "this card is damaged: it contains characters that no card has", "copy the whole line again"
         ) from None
     return raw
 
@@ -297,7 +297,7 @@ def _uncbor(payload: bytes) -> dict[str, Any]:
             return fields
     except (cbor2.CBORError, ValueError, TypeError, OverflowError):
         pass
-    raise InvalidInput("this card is damaged inside, or tessera did not make it", "ask its sender for a new one")
+    raise InvalidInput("this card is damaged, or was not made by tessera", "ask its sender for a new one")
 
 
 def _check_fields(kind: str, fields: dict[str, Any]) -> None:
@@ -305,7 +305,9 @@ def _check_fields(kind: str, fields: dict[str, Any]) -> None:
     if type(fields.get("v")) is not int or fields["v"] != version(kind):  # True and 1.0 equal 1 here, not in CBOR
         raise InvalidInput(f"this {kind} card has a version this program does not know", "update tessera")
     if fields.keys() != checks.keys() | {"v"}:
-        raise InvalidInput(f"this {kind} card has other fields than a {kind} card", "ask its sender for a new one")
+        raise InvalidInput(
+            f"this {kind} card does not have the fields of a {kind} card", "ask its sender for a new one"
+        )
     for name, check in checks.items():
         if not check(fields[name]):
             raise InvalidInput(f"this {kind} card has an invalid field '{name}'", "ask its sender for a new one")
@@ -314,7 +316,7 @@ def _check_fields(kind: str, fields: dict[str, Any]) -> None:
 def _check_said(fields: dict[str, Any]) -> None:
     for name, check in _SAID.items():
         if name not in fields or not check(fields[name]):
-            raise InvalidInput(f"the federation card says no valid '{name}'", "ask IT for a new card")
+            raise InvalidInput(f"the federation card has no valid '{name}'", "ask IT for a new card")
     for unique in ("id", "name"):
         if len({relay[unique] for relay in fields["relays"]}) < len(fields["relays"]):
-            raise InvalidInput(f"the federation card has two relays of one {unique}", "ask IT for a new card")
+            raise InvalidInput(f"two relays in the federation card have the same {unique}", "ask IT for a new card")

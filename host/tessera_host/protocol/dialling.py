@@ -53,7 +53,7 @@ def way(host: str, port: int) -> Way:
     try:
         address = Address.of(host, port)
     except ValueError:
-        raise InvalidInput(f"'{host[:40]}' is no address", "ask IT for the newest federation card") from None
+        raise InvalidInput(f"'{host[:40]}' is not an address", "ask IT for the newest federation card") from None
     return Way(address, proxies.chosen(address.name))
 
 
@@ -62,9 +62,9 @@ def reason(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not good for this name: {error.verify_message}"
+        return f"its certificate is not valid for this name: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
-        return f"it does not speak TLS as it should ({error.reason})"
+        return f"the TLS handshake with it failed ({error.reason})"
     if isinstance(error, EOFError):
         return "it closed the connection"
     number = getattr(error, "errno", None)

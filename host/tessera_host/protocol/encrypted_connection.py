@@ -69,7 +69,7 @@ class EncryptedConnection:
         except (OSError, EOFError, TimeoutError) as error:
             hint = "check the network and try again"
             if way.proxy:
-                hint = f"check the proxy, which {way.proxy.origin} names; --proxy none goes without"
+                hint = f"check the proxy that {way.proxy.origin} names; --proxy none connects without one"
             raise Unreachable(f"{cls.peer} at {way} cannot be reached: {dialling.reason(error)}", hint) from None
 
     @contextlib.asynccontextmanager
@@ -92,7 +92,7 @@ class EncryptedConnection:
         try:
             self._channel = side.finish(reply)
         except BadFrame:
-            raise IntegrityError(f"this is not {self.peer} it should be: it does not hold its key", "tell IT") from None
+            raise IntegrityError(f"the key of {self.peer} is not the one that your office named", "tell IT") from None
 
     @classmethod
     def _hello_refused(cls, side: Side) -> TesseraError:
@@ -134,7 +134,7 @@ class EncryptedConnection:
             return self._channel.open(frame)
         except BadFrame:
             raise IntegrityError(
-                "something that came over the network was changed on its way", "try again; if it recurs, tell IT"
+                "data was changed on its way over the network", "try again; if it recurs, tell IT"
             ) from None
 
     async def _write(self, data: bytes) -> None:

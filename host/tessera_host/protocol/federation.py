@@ -316,7 +316,7 @@ class Federation:
     def relay_named(self, name: str) -> Relay:
         """Raises UsageError."""
         names = ", ".join(relay.name for relay in self.relays)
-        error = UsageError(f"there is no relay '{name}'", f"known: {names}")
+        error = UsageError(f"there is no relay '{name}'", f"the relays are: {names}")
         return self._relay(lambda relay: relay.name == name, error)
 
     def relay_with_id(self, id_: int) -> Relay:
@@ -325,7 +325,7 @@ class Federation:
 
     def relay_name(self, id_: int) -> str:
         """For people, also for a relay that IT has taken out of service."""
-        return next((known.name for known in self.relays if known.id == id_), "(one that is gone)")
+        return next((known.name for known in self.relays if known.id == id_), "(a relay that was removed)")
 
     def _relay(self, fits: Callable[[Relay], bool], error: Exception) -> Relay:
         for relay in self.relays:
@@ -387,11 +387,11 @@ class Federation:
 
     def _check(self, candidate: Parameters) -> None:
         if any(getattr(candidate, name) != getattr(self.newest, name) for name in FIXED):
-            raise IntegrityError("these parameters are another federation's", "do not use this relay or card; tell IT")
+            raise IntegrityError("these settings are from another federation", "do not use this relay or card; tell IT")
         if any(contradict(link, candidate) for link in self._state.chain):
             raise IntegrityError(
-                "the office signed two sets of parameters that exclude each other: somebody is told other things than "
-                "you",
+                "the office signed two sets of settings that contradict each other: others were "
+                "given different settings from yours",
                 "do not use this relay or card; show this to your colleagues and to IT",
             )
 
@@ -450,7 +450,7 @@ def _card(text: str) -> tuple[Parameters, bytes]:
 def _said_of(parameters: Parameters, said: bytes) -> dict[str, Any]:
     """What a card says beside its set, of which the set has the hash. Raises InvalidInput or IntegrityError."""
     if cards.said_hash(said) != parameters.card_hash:
-        raise IntegrityError("the federation card says what its parameters do not name", "do not use it; tell IT")
+        raise IntegrityError("the federation card does not match the settings in it", "do not use it; tell IT")
     return cards.decode_said(said)
 
 
@@ -458,7 +458,7 @@ def _relays(parameters: Parameters, said: dict[str, Any]) -> list[Relay]:
     """The relays of a card with their keys. Raises InvalidInput if there is none, or they are not those of the set."""
     keys = {relay.id: relay.static_key for relay in parameters.relays}
     if not keys or {relay["id"] for relay in said["relays"]} != keys.keys():
-        raise InvalidInput("the federation card names other relays than its parameters", "ask IT for a new card")
+        raise InvalidInput("the federation card and the settings in it list different relays", "ask IT for a new card")
     return [Relay(each["name"], each["id"], keys[each["id"]], each["host"], each["port"]) for each in said["relays"]]
 
 
@@ -472,5 +472,5 @@ def parsed(blob: bytes, hint: str = "tell IT") -> Parameters:
         parameters = Parameters(blob)
         parameters.verify()
     except InvalidObject as error:
-        raise IntegrityError(f"these parameters cannot be believed: {error}", hint) from None
+        raise IntegrityError(f"these settings cannot be accepted: {error}", hint) from None
     return parameters

@@ -61,7 +61,7 @@ class Invitation:
         """Raises IntegrityError unless this is the federation that the invitation is to."""
         if (federation.id, federation.newest.root_key) != (self.federation, self.root):
             raise IntegrityError(
-                "the office's parameters are not those of this invitation", "do not go on; tell IT, and show them this"
+                "the office's settings do not match this invitation", "do not go on; tell IT, and show them this"
             )
 
     def join_card(self, identity: Identity) -> str:

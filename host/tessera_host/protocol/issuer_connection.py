@@ -61,7 +61,9 @@ class IssuerConnection(EncryptedConnection):
             else:
                 raise ValueError("an answer to another request")
         except (ValueError, InvalidInput):
-            raise IntegrityError("the issuer's answer makes no sense", "update tessera; tell IT") from None
+            raise IntegrityError(
+                "the issuer's answer cannot be understood", "update tessera; if that does not help, tell IT"
+            ) from None
         raise refusal
 
     async def _exchange(self, kind: int, body: bytes) -> tuple[int, bytes]:

@@ -20,22 +20,22 @@ def name_fault(name: str) -> str | None:
     if not 0 < len(name) <= NAME_MAX:
         return f"is empty or longer than {NAME_MAX} characters"
     if not name.isprintable():  # of all blanks the ordinary one is
-        return "has control or format characters, or blanks that are none"
+        return "has control characters, or spaces of an unusual kind"
     if name != name.strip():
-        return "begins or ends with a blank"
+        return "begins or ends with a space"
     if any(separator in name for separator in SEPARATORS):
         return "has a slash, a backslash or a colon"
     if name.startswith("."):
         return "begins with a full stop"
     if name != unicodedata.normalize("NFC", name):
-        return "is not in Unicode's composed form"
+        return "is not in Unicode's composed form (NFC)"
     return None
 
 
 def check_name(what: str, name: str) -> None:
     """Raises UsageError."""
     if fault := name_fault(name):
-        raise UsageError(f"{what} {fault}", "choose a plain one")
+        raise UsageError(f"{what} {fault}", "choose a plain name")
 
 
 def mended_name(name: str) -> str:

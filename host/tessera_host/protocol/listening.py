@@ -62,7 +62,7 @@ class ServerCertificate:
             return context
         where = f"{self._certificate}{f' and {self._key}' if self._key else ''}"
         raise UsageError(
-            f"{where}: no certificate with its key that could be used",
+            f"no usable certificate with its key in {where}",
             "name files in PEM, the key without a passphrase: --certificate fullchain.pem --certificate-key "
             "privkey.pem",
         )

@@ -45,7 +45,7 @@ class ParameterSets:
         """Believe one more set. Raises IntegrityError if the root key did not sign it for this federation."""
         found = parsed(blob, _HINT)
         if any(getattr(found, name) != getattr(self._trusted, name) for name in FIXED):
-            raise IntegrityError("these parameters are another federation's", _HINT)
+            raise IntegrityError("these settings are from another federation", _HINT)
         known = self._by_digest.setdefault(found.digest, found)
         if len(found.blob) > len(known.blob):  # with the epoch keys of all relays, not of one
             self._by_digest[found.digest] = found

@@ -57,8 +57,9 @@ class Proxy:
                 raise ValueError
         except (ValueError, KeyError):
             raise UsageError(
-                f"{origin} names no proxy that tessera can use",
-                "write http://HOST:PORT or socks5://HOST:PORT, [USER:PASSWORD@] before HOST if it wants them, or none",
+                f"{origin} does not name a proxy that tessera can use",
+                "write http://HOST:PORT or socks5://HOST:PORT, with USER:PASSWORD@ before HOST if "
+                "the proxy asks for them, or none",
             ) from None
         user, password = (unquote(part) if part is not None else None for part in (url.username, url.password))
         return cls(scheme, host, port, origin, user, password)
@@ -162,7 +163,7 @@ async def _by_socks(proxy: Proxy, host: str, port: int) -> tuple[asyncio.StreamR
     from python_socks import ProxyConnectionError, ProxyError, ProxyType
     from python_socks.async_.asyncio import Proxy as Socks
 
-    failure = _not_there(OSError("its name has no address"))
+    failure = _not_there(OSError("no address was found for its name"))
     for address in await _addresses(proxy):
         way = Socks(ProxyType.SOCKS5, address, proxy.port, proxy.user, proxy.password, rdns=True)
         try:
@@ -170,7 +171,7 @@ async def _by_socks(proxy: Proxy, host: str, port: int) -> tuple[asyncio.StreamR
         except ProxyConnectionError as error:
             failure = _not_there(error)
         except (ProxyError, ValueError, LookupError) as error:  # what it answers may be anything
-            raise ProxyFailed(f"the proxy refuses it, or is none of SOCKS5: {error}") from None
+            raise ProxyFailed(f"the proxy refuses the connection, or does not speak SOCKS5: {error}") from None
     raise failure
 
 
@@ -186,4 +187,4 @@ async def _addresses(proxy: Proxy) -> list[str]:
 
 def _not_there(error: OSError) -> ProxyFailed:
     why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
-    return ProxyFailed(f"the proxy does not answer there: {why}")
+    return ProxyFailed(f"the proxy does not answer: {why}")

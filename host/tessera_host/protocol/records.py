@@ -138,8 +138,8 @@ def split_file(name: str, content: bytes, message: int) -> list[Part]:
         raise InvalidInput("the file's name is empty or longer than 255 bytes", "rename it")
     if len(content) > room:
         raise InvalidInput(
-            f"{name} has {len(content)} bytes, and a message carries {room} beside this name",
-            "send a shorter file, or text, which may take several messages",
+            f"{name} has {len(content)} bytes; beside a name of this length a message carries at most {room}",
+            "send a shorter file, or a text with --file, which may take several messages",
         )
     return _parts(bytes([len(title)]) + title + content, message, FILE)
 
@@ -242,7 +242,7 @@ def open_record(step: Step, epoch: int, index: int, record: bytes) -> tuple[Part
     message, number, parts, kind, length = _HEAD.unpack_from(plaintext)
     part = Part(message, number, parts, kind, b"")
     if not part.part < part.parts <= MAX_PARTS:
-        raise IntegrityError("a record from this contact is a part that there cannot be", "update tessera")
+        raise IntegrityError("a record from this contact has an impossible part number", "update tessera")
     if part.kind & OF_GROUP:
         return part, None
     rest, closing = plaintext[_HEAD.size :], None
@@ -285,7 +285,9 @@ class SendingChain:
         """Move on to this epoch. Raises InvalidInput for one that is over: its keys are erased."""
         if epoch < self.epoch:
             raise InvalidInput(
-                f"epoch {epoch} is over for this contact, epoch {self.epoch} was used", "check this computer's clock"
+                f"this computer's clock went back: it says epoch {epoch}, and you wrote to this "
+                f"contact in epoch {self.epoch}",
+                "set this computer's clock",
             )
         while self.epoch < epoch:
             self.root, self.chain = next_epoch(self.root)

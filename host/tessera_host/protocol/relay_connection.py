@@ -30,10 +30,13 @@ NOT_READY, BUSY, TOO_OLD, FAULT = _CODE["NOT_READY"], _CODE["BUSY"], _CODE["TOO_
 _REFUSALS = {
     1: ("the relay does not know this request", "update tessera, or the relay"),
     2: ("the relay found an argument out of range", "update tessera; if that does not help, report it"),
-    NOT_ADMITTED: ("the relay did not take what was shown to it", "'tessera renew' gets what is good now"),
-    QUOTA: ("this token has no posts left", "the next token or the next epoch has"),
+    NOT_ADMITTED: (
+        "the relay did not accept your access (a token or the reading key)",
+        "get new access: tessera renew",
+    ),
+    QUOTA: ("this token has no posts left", "what waits leaves with your next token, or in the next epoch"),
     NOT_READY: (
-        "the relay has no clock yet, or none that is borne out",
+        "the relay does not know the time yet",
         "try again in a minute; if it stays so, tell IT",
     ),
     BUSY: ("the relay is busy", "try again later"),
@@ -137,7 +140,7 @@ class RelayConnection(EncryptedConnection):
             return SessionForgotten("the relay has forgotten the session")
         return HelloRefused(
             f"{cls.peer} closed the connection at the handshake",
-            "it is busy, or the office has another access key by now: try again, then 'tessera renew'",
+            "it is busy, or the office has changed its access key: try again, then type tessera renew",
         )
 
     # -- requests; all raise ErrorFrame, Unreachable or IntegrityError
@@ -244,7 +247,7 @@ class RelayConnection(EncryptedConnection):
         await self._send(request)
         answer = _understood(wire.read_answer, await self._receive(wire.CLIENT_FRAME_BYTES))
         if answer[0] != wanted:
-            raise IntegrityError("the relay answered another request", "tell IT")
+            raise IntegrityError("the relay's answer belongs to another request", "tell IT")
         return answer[1:]
 
 
@@ -291,7 +294,9 @@ def _understood(read: Callable[[bytes], tuple[Any, ...]], plaintext: bytes) -> t
     except Refused as refused:
         raise ErrorFrame(refused) from None
     except (BadFrame, ValueError):
-        raise IntegrityError("the relay's answer makes no sense", "update tessera; tell IT") from None
+        raise IntegrityError(
+            "the relay's answer cannot be understood", "update tessera; if that does not help, tell IT"
+        ) from None
 
 
 async def patiently(attempt: Callable[[], Awaitable[T]]) -> T:

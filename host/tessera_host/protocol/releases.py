@@ -63,7 +63,7 @@ def load(path: Path) -> Release:
     try:
         return Release(read_artifact(path))
     except InvalidObject as error:
-        raise InvalidInput(f"{path} is no release: {error}", "tessera issuer approve makes one") from None
+        raise InvalidInput(f"{path} is not a release: {error}", "make one with tessera issuer approve") from None
 
 
 def artifact_of(release_path: Path, release: Release) -> Path:
@@ -90,7 +90,7 @@ def check(release: Release, artifact: bytes, federation_id: bytes, root_key: byt
     bytes), or for another board.
     """
     if release.federation_id != federation_id:
-        raise InvalidInput("this release is another federation's", "approve the image with this federation's issuer")
+        raise InvalidInput("this release is from another federation", "approve the image with this federation's issuer")
     try:
         release.verify(root_key)
     except InvalidObject as error:
@@ -119,7 +119,9 @@ def _described(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         }
         base, sizes = bytes.fromhex(described["base"]), described["image"]
     except (KeyError, TypeError, ValueError):
-        raise InvalidInput(f"{folder / DESCRIPTION} lacks what a release says", "build the image again") from None
+        raise InvalidInput(
+            f"{folder / DESCRIPTION} lacks values that a release needs", "build the image again"
+        ) from None
     for name, kind in RELEASES.items():
         artifact = next((each for each in ARTIFACTS[kind] if each in sizes), None)
         if artifact is not None:
@@ -143,5 +145,5 @@ def _description(folder: Path) -> Any:
 def _checked(artifact: Path, figures: dict[str, Any]) -> bytes:
     digest = hashlib.sha256(read_artifact(artifact)).digest()
     if digest.hex() != figures["sha256"]:
-        raise InvalidInput(f"{artifact} is not what image.json describes", "build the image again")
+        raise InvalidInput(f"{artifact} does not match image.json", "build the image again")
     return digest

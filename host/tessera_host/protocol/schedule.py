@@ -28,4 +28,4 @@ def warning(parameters: Parameters, now: float) -> ScheduleEnding | None:
     if now < moment - WARNING_SECONDS:
         return None
     verb = "ends" if now < moment else "ended"
-    return ScheduleEnding(f"the schedule of keys {verb} on {local_time(moment)}: nobody posts after that", _RENEW)
+    return ScheduleEnding(f"the schedule of keys {verb} on {local_time(moment)}: nobody can post after that", _RENEW)

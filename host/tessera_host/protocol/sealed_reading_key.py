@@ -31,7 +31,7 @@ def opened(text: str, identity: Identity, federation_id: bytes, hashes_: Sequenc
     is another member's, or damaged."""
     fields = cards.decode(text, "reading").fields
     if fields["member"] != identity.key:
-        raise InvalidInput("this card is another member's", "look for your own, or ask IT")
+        raise InvalidInput("this card is for another member", "look for your own card, or ask IT for it")
     try:
         shared = curve.dh(identity.secret, fields["e"])
     except ValueError:

@@ -56,7 +56,9 @@ async def stage(line: Line, release: Release, artifact: bytes, advance: Advance)
             raise IntegrityError("the relay does not go on with the update", "try again; tell IT")
         advance(step.next, len(artifact))
     if step.state not in (WAIT, STAGED, ACTIVATED):
-        raise IntegrityError("the relay's answer makes no sense", "update tessera; tell IT")
+        raise IntegrityError(
+            "the relay's answer cannot be understood", "update tessera; if that does not help, tell IT"
+        )
     return step
 
 
@@ -81,4 +83,6 @@ def _step(figures: dict[str, Any]) -> Step:
     try:
         return Step(_CONSOLE_STATES[figures["state"]], int(figures["next"]), int(figures["wait_s"]))
     except (KeyError, TypeError, ValueError):
-        raise IntegrityError("the relay's answer makes no sense", "update tessera; tell IT") from None
+        raise IntegrityError(
+            "the relay's answer cannot be understood", "update tessera; if that does not help, tell IT"
+        ) from None

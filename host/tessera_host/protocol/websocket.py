@@ -205,8 +205,8 @@ class WebSocket:
 def _reason(error: Exception | None) -> str:
     """For people: why there is no WebSocket."""
     if isinstance(error, InvalidStatus):
-        return f"it answers HTTP {error.response.status_code} {error.response.reason_phrase}, and is no WebSocket"
-    return "it is no WebSocket"
+        return f"it answers HTTP {error.response.status_code} {error.response.reason_phrase}, not a WebSocket"
+    return "it is not a WebSocket"
 
 
 def _forwarded(peer: Any, request: Request) -> tuple[Any, ...] | None:
