@@ -55,7 +55,7 @@ class Pair:
 
     def client(self, member: MemberState) -> Client:
         """With dice by which no visit to the issuer is due at once, as one in an epoch's seconds is."""
-        return Client(member, dice=random.Random(1), now=self.time, sleep=self.time.sleep)
+        return Client(member, rng=random.Random(1), now=self.time, sleep=self.time.sleep)
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ class World:
             SharedMember(member),
             correspondence.sender(member),
             correspondence.fetcher(member),
-            dice=random.Random(seed),
+            rng=random.Random(seed),
             now=self.time,
             monotonic=self.time,
             sleep=self.time.sleep,

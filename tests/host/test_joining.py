@@ -355,9 +355,9 @@ def test_a_card_says_nothing_that_its_set_does_not_name(office: Office) -> None:
     said = cards.decode_said(fields["said"])
     for change in ({"budget": {"epsilon": "9", "delta": "1e-7"}}, {"retention_days": 3650}, {"more": 1}):
         changed = cards.encode("federation", {**fields, "said": cards.said(said | change)})
-        with pytest.raises(IntegrityError, match="do not name"):
+        with pytest.raises(IntegrityError, match="does not match the settings in it"):
             federation.refresh(changed, 0)
-        with pytest.raises(IntegrityError, match="do not name"):
+        with pytest.raises(IntegrityError, match="does not match the settings in it"):
             read_card(changed)
 
 
@@ -657,7 +657,7 @@ def test_a_member_whose_home_relay_was_taken_out_of_service_is_not_without_one(o
     with office.it() as issuer:
         issuer.add_relay("second", "other.example", 8100, tmp_path / "second")
         federation = Federation(read_card(issuer.federation_card))
-        federation.live_at("first")
+        federation.choose_home("first")
         issuer.remove_relay("first")
         assert federation.refresh(issuer.federation_card, 0)
     assert federation.home.name == "second"

@@ -401,7 +401,7 @@ def test_tokens_are_fetched_for_the_epochs_ahead_and_then_what_is_new(at: Settin
 def test_every_member_asks_for_the_same_whatever_is_there(at: Setting) -> None:
     """The card has one size and names the generation and the open epoch only."""
     at.clock.to_epoch(1)
-    cards_ = [token_exchange.TokenErrand(member, 1).card() for member in (at.ann, at.create("Carl"))]
+    cards_ = [token_exchange.TokenExchange(member, 1).card() for member in (at.ann, at.create("Carl"))]
     fields = [cards.decode(str(card)).fields for card in cards_]
     assert [each.keys() for each in fields] == [{"v", "member", "generation", "epoch", "time", "sig"}] * 2
     assert {(each["generation"], each["epoch"]) for each in fields} == {(1, 1)}
@@ -410,14 +410,14 @@ def test_every_member_asks_for_the_same_whatever_is_there(at: Setting) -> None:
 
 def test_tokens_by_cards_survive_closing_between_every_two(at: Setting) -> None:
     at.clock.to_epoch(1)
-    request = token_exchange.TokenErrand(at.ann, 1).card()
+    request = token_exchange.TokenExchange(at.ann, 1).card()
     assert request is not None
-    token_exchange.TokenErrand(at.reopen("Ann"), 1).take(at.issuer.offer(request))
-    challenge = token_exchange.TokenErrand(at.reopen("Ann"), 1).card()
+    token_exchange.TokenExchange(at.reopen("Ann"), 1).take(at.issuer.offer(request))
+    challenge = token_exchange.TokenExchange(at.reopen("Ann"), 1).card()
     assert challenge is not None
-    errand = token_exchange.TokenErrand(at.reopen("Ann"), 1)
-    errand.take(at.issuer.answer(challenge))
-    assert errand.got == {AHEAD + 1: OPEN_SESSIONS_PER_KEY}
+    exchange = token_exchange.TokenExchange(at.reopen("Ann"), 1)
+    exchange.take(at.issuer.answer(challenge))
+    assert exchange.got == {AHEAD + 1: OPEN_SESSIONS_PER_KEY}
     assert at.reopen("Ann").wallet.lacking(1) == TOKENS - OPEN_SESSIONS_PER_KEY
 
 

@@ -35,13 +35,14 @@ class AgentLink:
 
     @classmethod
     async def find(cls, home: Path) -> Self | None:
-        """None if no agent runs for this home."""
+        """Connect to the agent of this home; None if none runs."""
         try:
             return cls(home, await local_socket.connect_home(PURPOSE, home))
         except Unreachable:
             return None
 
     async def close(self) -> None:
+        """End the conversation."""
         await self._connection.close()
 
     async def __aenter__(self) -> Self:
@@ -86,10 +87,11 @@ class AgentLink:
         return _read(State, (await self._ask("status")).get("state"))
 
     async def stop(self) -> None:
+        """Ask the agent to end."""
         await self._ask("stop")
 
     async def changes(self) -> AsyncIterator[Change]:
-        """What the agent does, from now on, over a conversation of its own; until the agent ends."""
+        """Iterate over what the agent does, from now on, over a connection of its own, until the agent ends."""
         async with await local_socket.connect_home(PURPOSE, self._home) as connection:
             await self._asked(connection, {"do": "subscribe"})
             async for found in connection:

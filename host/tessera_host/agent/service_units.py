@@ -47,7 +47,8 @@ class ServiceUnit:
 
 
 def agent_command(home: Path, passphrase_file: Path | None) -> list[str]:
-    """What the service runs. No secret is in it: the passphrase file is named, or the keystore has to be unlocked."""
+    """Make the command line that the service runs. It contains no secret: it names the passphrase file, or the keystore
+    has to be unlocked."""
     command = [sys.executable, "-m", "tessera_host", "agent", "--home", str(home.absolute())]
     if passphrase_file:
         command += ["--passphrase-file", str(passphrase_file.absolute())]
@@ -55,7 +56,8 @@ def agent_command(home: Path, passphrase_file: Path | None) -> list[str]:
 
 
 def unit_for(platform: str, command: list[str], home: Path, user_home: Path, is_default: bool) -> ServiceUnit:
-    """`platform` as in sys.platform. A home other than the default one has a service of its own name."""
+    """Make the service's file for this platform (as in sys.platform). A home other than the default one has a service
+    with a name of its own."""
     try:
         " ".join(command).encode()
     except UnicodeEncodeError:
@@ -69,7 +71,7 @@ def unit_for(platform: str, command: list[str], home: Path, user_home: Path, is_
 
 
 def install(unit: ServiceUnit) -> Path:
-    """Write it to its place. Raises UsageError where there is none."""
+    """Write the file to its place. Raises UsageError where there is none."""
     if unit.path is None:
         raise UsageError(
             "on Windows the Task Scheduler starts the agent; there is no file to install", f"run: {unit.start}"
@@ -85,8 +87,8 @@ def install(unit: ServiceUnit) -> Path:
 
 
 def enable(unit: ServiceUnit) -> str | None:
-    """Start what was installed, now and at every login. None if that is done, else why it is not: then `unit.start` is
-    to be typed."""
+    """Start what was installed, now and at every login. Returns None if that worked, else the reason why not: then
+    `unit.start` is to be typed."""
     return systemd.run(unit.steps)
 
 

@@ -13,7 +13,7 @@ import typer
 
 from ..errors import IntegrityError, UsageError
 from ..member import address_book, composing, meeting
-from ..member.meeting import Step
+from ..member.meeting import MeetingStep
 from ..member.state import MemberState
 from ..protocol.limits import check_name
 from ..text import count
@@ -85,7 +85,7 @@ def contact_add(
         _meet_in_folder(opener, via, _a_name(name_or_card, text), rekey=False)
         return
 
-    def make(member: MemberState) -> Step:
+    def make(member: MemberState) -> MeetingStep:
         return meeting.begin(member, name_or_card) if text is None else meeting.take(member, text, called)
 
     _go_on(opener, make, no_wait, out, as_json)
@@ -117,7 +117,7 @@ def contact_rekey(
         return
     text = None if card is None else card_text(card, *_KINDS)
 
-    def make(member: MemberState) -> Step:
+    def make(member: MemberState) -> MeetingStep:
         if text is not None:
             return meeting.rekey(member, text, contact)
         return meeting.begin(member, contact, rekey=True)
@@ -161,7 +161,7 @@ def _go_on(
     _show_step(step, words, out, as_json)
 
 
-def _show_step(step: Step, words: list[str] | None, out: Path | None, as_json: bool) -> None:
+def _show_step(step: MeetingStep, words: list[str] | None, out: Path | None, as_json: bool) -> None:
     facts = {"contact": step.name, "kind": step.kind, "waiting_for": step.awaits, "words": words}
     here, there = ("CARD", "CARD") if out is None else (out.name, "FILE")
     told = [step.note, f"Give it to {step.name}, who runs: tessera contact add {shlex.quote(here)}"]

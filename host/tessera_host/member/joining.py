@@ -30,7 +30,7 @@ BEGUN_KIND = "joining"
 
 @dataclass(repr=False)
 class BegunData:
-    """What is kept of somebody who does not know the office yet."""
+    """What is kept of somebody who has keys and does not know the office yet."""
 
     secret: Bytes32
     mailbox: Bytes16
@@ -38,11 +38,12 @@ class BegunData:
 
 
 def has_identity(home: Path) -> bool:
+    """Tell whether a member's keystore is in this directory."""
     return (home / KEYSTORE_NAME).exists()
 
 
 def has_begun(home: Path, invitation: Invitation) -> bool:
-    """Whether keys were made here for this invitation, which the issuer has not answered yet."""
+    """Tell whether keys were made here for this invitation and the issuer has not answered yet."""
     return _begun_path(home, invitation).exists()
 
 
@@ -57,7 +58,7 @@ def _forget_begun(home: Path) -> None:
 
 
 class Begun:
-    """Somebody with keys and an invitation. Use as a context manager, or close it."""
+    """Somebody with keys and an invitation. Use it as a context manager, or close it."""
 
     def __init__(self, home: Path, store: Keystore, passphrase: str, clock: Clock) -> None:
         """Not for callers: use `begin`. Raises KeystoreError for what no version wrote."""
@@ -80,8 +81,8 @@ class Begun:
         self._store.close()
 
     async def enter(self) -> tuple[MemberState, VisitReport]:
-        """Be admitted, learn who the office is, and fetch the tokens that can be had: what `begin` made becomes a
-        member's keystore. Raises NotPermitted, Unreachable, IntegrityError."""
+        """Be admitted, learn about the office, and fetch the tokens that can be had: the keys that `begin` made become
+        a member's keystore. Raises NotPermitted, Unreachable, IntegrityError."""
         invitation = self.invitation
         service = invitation.service
         assert service is not None, "this invitation is for joining by files"
@@ -120,13 +121,13 @@ class Begun:
         return member
 
     def forget(self) -> None:
-        """Nothing is left of it."""
+        """Erase these keys."""
         self._store.path.unlink(missing_ok=True)
 
 
 def begin(home: Path, invitation: Invitation, passphrase: str, clock: Clock = unix_now) -> Begun:
-    """Make keys for an invitation over the network, or go on with those that were made for it. Raises NotPermitted for
-    an invitation that has expired."""
+    """Make keys for an invitation over the network, or continue with those that were made for it. Raises NotPermitted
+    if the invitation has expired."""
     _check_time(invitation, clock())
     path = _begun_path(home, invitation)
     if path.exists():
@@ -143,7 +144,8 @@ def begin(home: Path, invitation: Invitation, passphrase: str, clock: Clock = un
 
 
 def begin_by_files(home: Path, invitation: Invitation, passphrase: str, clock: Clock = unix_now) -> MemberState:
-    """Make the identity for an invitation that says who the office is. Raises KeystoreError if there is one already."""
+    """Make the identity for an invitation that contains the federation card. Raises KeystoreError if there is an
+    identity already."""
     _check_time(invitation, clock())
     card = invitation.federation_card
     if card is None:
@@ -167,7 +169,7 @@ def _check_time(invitation: Invitation, now: int) -> None:
 
 
 def check_same(member: MemberState, invitation: Invitation) -> None:
-    """Raises UsageError if the identity that is there did not begin with this invitation."""
+    """Check that the identity in this directory began with this invitation. Raises UsageError."""
     if member.joining is None or member.joining.invitation != invitation.id:
         hint = "name another directory with --home; one identity is one person on one computer"
         if pending(member):
@@ -179,13 +181,13 @@ def check_same(member: MemberState, invitation: Invitation) -> None:
 
 
 def pending(member: MemberState) -> Invitation | None:
-    """The invitation that this member was not admitted for yet."""
+    """Return the invitation for which this member was not admitted yet."""
     joining = member.joining
     return Invitation.read(joining.card) if joining and joining.card else None
 
 
 def admitted(member: MemberState) -> None:
-    """The issuer has this member on its roster: the invitation's secret is of no more use."""
+    """Note that the issuer has this member on its roster, and erase the invitation's secret."""
     if member.joining and member.joining.card:
         member.joining.card = None
         member.save()

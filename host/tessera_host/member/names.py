@@ -7,7 +7,7 @@ from ..errors import UsageError
 
 
 def known_name(typed: str, names: Iterable[str]) -> str:
-    """The contact of this name, or of the one name that is the same but for capitals. Raises UsageError."""
+    """Find the contact of this name, or the only one that differs in capitals alone. Raises UsageError."""
     known = list(names)
     if typed in known:
         return typed
@@ -18,7 +18,7 @@ def known_name(typed: str, names: Iterable[str]) -> str:
 
 
 def unknown(typed: str, names: Iterable[str]) -> UsageError:
-    """What is said of a name that no contact has, with the one that is near."""
+    """Make the error for a name that no contact has; its hint names a similar one."""
     known = sorted(names)
     folded = {name.casefold(): name for name in known}
     near = difflib.get_close_matches(typed.casefold(), folded, 1)

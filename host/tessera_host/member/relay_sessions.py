@@ -1,4 +1,4 @@
-"""A member's connections to relays: which relay is believed, and how a connection begins (PROTOCOL §3, §4, §6).
+"""A member's connections to relays: which relay is accepted, and how a connection begins (PROTOCOL §3, §4, §6).
 
 Owns the check of what a relay says of itself, what this member tells it besides (newer settings, the time), taking up a
 token's earlier session, and admission with a token. A resumption secret is saved before it is shown: an id is used
@@ -44,7 +44,7 @@ class Status:
 
 @dataclass(frozen=True)
 class Greeted:
-    """A connection to a relay that is believed: what it says of itself, and the set that governs its open epoch."""
+    """A connection to a relay that is accepted: what it says of itself, and the set that governs its open epoch."""
 
     relay: Relay
     connection: RelayConnection
@@ -75,19 +75,19 @@ class RelaySessions:
         self._slow = slow
 
     async def status(self, relay_name: str | None = None) -> Status:
-        """What a relay, by default the home relay, says of itself. Raises IntegrityError if it is not to be used,
-        ClockOff if the clocks do not agree."""
+        """Ask a relay, by default the home relay, about itself. Raises IntegrityError if it is not to be used, ClockOff
+        if the clocks differ."""
         state = self._state
         relay = state.federation.relay_named(relay_name) if relay_name else state.federation.home
         async with await self._connect(relay) as connection:
-            info = await self._believed_info(connection, relay)
+            info = await self._accepted_info(connection, relay)
         state.save()
         apart = info.open_round - state.round()
         return Status(relay.name, info, state.round(), apart, state.federation.epoch_of(info.open_round))
 
     @asynccontextmanager
     async def session(self, relay: Relay, choose: TokenChoice) -> AsyncIterator[Session]:
-        """An admitted connection: a token's earlier session taken up, or a full handshake and AUTH."""
+        """Open an admitted connection: resume a token's earlier session, or make a full handshake and AUTH."""
         with self._watched(relay):
             session = await self._resumed(relay, choose) or await self._admitted(relay, choose)
             async with session.connection:
@@ -95,7 +95,7 @@ class RelaySessions:
 
     @asynccontextmanager
     async def reading(self, relay: Relay) -> AsyncIterator[Reading]:
-        """A connection to read from. Raises OutOfDate without the reading key in force."""
+        """Open a connection to read from. Raises OutOfDate without the reading key in force."""
         with self._watched(relay):
             async with await self._connect(relay) as connection:
                 greeted = await self.greet(connection, relay)
@@ -118,9 +118,9 @@ class RelaySessions:
     # -- what a relay says of itself
 
     async def greet(self, connection: RelayConnection, relay: Relay) -> Greeted:
-        """What the relay says of itself, once it is believed. Raises OutOfDate if the set in force there is none that
-        this member has."""
-        info = await self._believed_info(connection, relay)
+        """Ask the relay about itself, and check the answer. Raises OutOfDate if this member does not have the set in
+        force there."""
+        info = await self._accepted_info(connection, relay)
         federation = self._state.federation
         parameters = federation.with_digest(info.digest)
         if parameters is None:
@@ -131,7 +131,7 @@ class RelaySessions:
         federation.seen_in_force(info.digest, federation.epoch_of(info.open_round))
         return Greeted(relay, connection, info, parameters)
 
-    async def _believed_info(self, connection: RelayConnection, relay: Relay) -> Info:
+    async def _accepted_info(self, connection: RelayConnection, relay: Relay) -> Info:
         """INFO, once its open round fits the clock, the first round kept follows from it, and its newest set is one of
         the office's. A relay with older settings, or without the time, is told on the way."""
         info = await self._info_in_time(connection)

@@ -21,7 +21,7 @@ from ..protocol import records, relay_connection
 from ..protocol.federation import CLOCK_ROUNDS, Relay
 from ..protocol.records import Part
 from ..protocol.relay_connection import ErrorFrame
-from .fixed_delay import Settling
+from .fixed_delay import FixedDelay
 from .relay_sessions import RelaySessions, Session, TokenChoice
 from .schema import Departure, Outgoing, Place, Token
 from .state import MemberState
@@ -93,7 +93,7 @@ class Sender:
         return None
 
     async def slot(
-        self, relay: Relay, choose: TokenChoice, settling: Settling, may_post: bool
+        self, relay: Relay, choose: TokenChoice, delay: FixedDelay, may_post: bool
     ) -> Posted | Copied | None:
         """The one frame of a round: the first part that waits for a relay, or VOID. Looks the same from outside.
 
@@ -101,12 +101,12 @@ class Sender:
         a part that is refused waits for the next slot.
         """
         async with self._posting[relay.id], self._sessions.session(relay, choose) as session:
-            settling.begin()
+            delay.begin()
             self._put_back()
             async with self._flying[relay.id]:
                 item = self._next(session) if may_post and session.token.left != 0 else None
                 record = self._sealed(session, item) if item else None
-                await settling.done()
+                await delay.done()
                 if item is None or record is None:
                     await session.connection.void()
                     return None

@@ -48,12 +48,13 @@ class PostsUsedUp(NotPermitted):
 
 
 def proof(token: Token, handshake_hash: bytes) -> bytes:
-    """Proof of possession of a token for one channel (PROTOCOL §6), 64 bytes."""
+    """Sign a channel's handshake hash with a token's key: the proof of possession (64 bytes, PROTOCOL §6)."""
     message = hashes.tagged("session", handshake_hash)
     return curve.sign(token.secret, message, secrets.token_bytes(32))
 
 
 def key_of(token: Token) -> TokenKey:
+    """The key that a token is good for."""
     return TokenKey(token.generation, token.epoch, token.relay)
 
 
@@ -68,19 +69,21 @@ class Wallet:
     # -- use
 
     def of(self, key: TokenKey) -> list[Token]:
+        """List the tokens for this key."""
         return [token for token in self._state.tokens if key_of(token) == key]
 
     def for_epoch(self, epoch: int) -> list[Token]:
-        """Those of the generation that is in force in an epoch, as far as is known here: for all relays."""
+        """List the tokens of the generation in force in an epoch, as far as is known here, for all relays."""
         generation = self._federation.governing(epoch).generation
         return [token for token in self._state.tokens if (token.generation, token.epoch) == (generation, epoch)]
 
     def key(self, epoch: int, relay: int) -> TokenKey:
-        """Of the generation that is in force in the epoch, as far as is known here."""
+        """Make the key for the generation in force in the epoch, as far as is known here."""
         return TokenKey(self._federation.governing(epoch).generation, epoch, relay)
 
     def for_posting(self, key: TokenKey) -> Token:
-        """The first with posts left. Raises PostsUsedUp if there is none, NoTokens if there are no tokens."""
+        """Choose the first token with posts left. Raises PostsUsedUp if all are used up, NoTokens if there are no
+        tokens."""
         tokens = self.of(key)
         if not tokens:
             raise self._none(key)
@@ -94,7 +97,7 @@ class Wallet:
         )
 
     def for_posting_turn(self, key: TokenKey, turn: int) -> Token:
-        """The token of that number, whatever it has left; the last one if there are fewer. Raises NoTokens."""
+        """Choose the token of that number, whatever it has left; the last one if there are fewer. Raises NoTokens."""
         tokens = self.of(key)
         if not tokens:
             raise self._none(key)
@@ -114,11 +117,11 @@ class Wallet:
         return NoTokens(message, "fetch some: tessera renew; if that does not help, tell IT")
 
     def epochs(self, relay: int) -> set[int]:
-        """The epochs that there are tokens for, of the generation in force in each."""
+        """List the epochs that there are tokens for, of the generation in force in each."""
         return {token.epoch for token in self._state.tokens if key_of(token) == self.key(token.epoch, relay)}
 
     def expects(self, card: cards.Card) -> bool:
-        """Whether this offer or answer belongs to something that is open: what this member asked, or an offer that IT
+        """Tell whether this offer or answer belongs to something open: a request of this member, or an offer that IT
         made by itself and that was not taken yet."""
         if card.kind == "tokens-offer":
             request, session = card.fields["request"], card.fields["session"]
@@ -126,7 +129,7 @@ class Wallet:
         return card.kind == "tokens-answer" and card.fields["session"] in self._state.sessions
 
     def counts(self) -> list[dict[str, Any]]:
-        """For people: tokens and posts left by epoch and relay."""
+        """Count tokens and posts left by epoch and relay, for people."""
         groups = sorted({(token.epoch, token.relay) for token in self._state.tokens})
         return [self._count(epoch, relay) for epoch, relay in groups if self.of(self.key(epoch, relay))]
 
@@ -159,22 +162,22 @@ class Wallet:
     # -- getting them
 
     def generations(self, epoch: int) -> list[int]:
-        """Of which generations there are tokens to be had while this epoch is open: that of the newest set, and that in
+        """List the generations whose tokens can be had while this epoch is open: that of the newest set, and that in
         force if the newest waits for its first epoch."""
         newest, governing = self._federation.newest, self._federation.governing(epoch)
         waits = newest.first_epoch > epoch
         return list(dict.fromkeys([newest.generation, *([governing.generation] if waits else [])]))
 
     def lacking(self, epoch: int) -> int:
-        """How many tokens of the open epoch and of those after it this wallet does not have, that the newest set has
-        keys for."""
+        """Count the tokens that this wallet lacks, for the open epoch and those after it that the newest set has keys
+        for."""
         newest = self._federation.newest
         epochs = range(max(epoch, newest.first_epoch), min(epoch + newest.ahead + 1, newest.end_epoch))
         keys = [TokenKey(newest.generation, each, relay.id) for each in epochs for relay in newest.relays]
         return sum(max(0, newest.tokens_per_epoch - len(self.of(key))) for key in keys)
 
     def request(self, generation: int, epoch: int, now: int) -> str:
-        """The card that asks for all that a member may have while this epoch is open."""
+        """Make the card that asks for all tokens that a member may have while this epoch is open."""
         fields = {
             "v": cards.version("tokens-request"),
             "member": self._identity.key,
@@ -188,8 +191,8 @@ class Wallet:
         return text
 
     def unfinished(self, generation: int) -> str | None:
-        """The card of a generation that the issuer's answer to is still missing, if there is one: shown again, it gets
-        the same answer again."""
+        """Find the card of a generation that the issuer has not answered yet. Shown again, it gets the same answer
+        again."""
         begun: list[TokenSession | TokenRequest] = [*self._state.sessions.values(), *self._state.requests.values()]
         return next((each.card for each in begun if each.generation == generation), None)
 
@@ -250,9 +253,9 @@ class Wallet:
         return pending, challenges
 
     def finish(self, text: str, now_epoch: int) -> list[tuple[int, int]]:
-        """Take the issuer's answer in this epoch: (epoch, number of tokens) for each epoch. All of them are good, or
-        none is taken; but those of epochs that are over by now, or for a relay whose place another has taken, are no
-        use any more."""
+        """Take the issuer's answer in this epoch, and return (epoch, number of tokens) for each epoch. All tokens are
+        taken or none; but those of epochs that are over by now, or for a relay whose place another has taken, are
+        dropped."""
         answer = cards.decode(text, "tokens-answer").fields
         session = self._state.sessions.get(answer["session"])
         if session is None:

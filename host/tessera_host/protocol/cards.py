@@ -98,7 +98,8 @@ def _holds(check: Check, value: Any) -> bool:
 
 
 def is_decimal(value: Any) -> bool:
-    """A positive number that any implementation reads alike: digits, a point, at most two digits of exponent."""
+    """Tell whether this is a positive number that every implementation reads alike: digits, a point, at most two digits
+    of exponent."""
     return isinstance(value, str) and bool(_DECIMAL.fullmatch(value)) and bool(re.search("[1-9]", value.split("e")[0]))
 
 
@@ -185,7 +186,7 @@ _SAID: dict[str, Check] = {
 
 @dataclass(frozen=True)
 class Card:
-    """A card that was read: its kind, its payload as it was transmitted, and what the payload says."""
+    """A card that was read: its kind, its payload as it was transmitted, and the fields of the payload."""
 
     kind: str
     payload: bytes
@@ -193,22 +194,23 @@ class Card:
 
 
 def version(kind: str) -> int:
-    """`v` of the cards of this kind."""
+    """The `v` of the cards of this kind."""
     return VERSIONS.get(kind, 1)
 
 
 def canonical(fields: dict[str, Any]) -> bytes:
-    """The one CBOR encoding of these fields (RFC 8949 §4.2.1): what is signed and hashed."""
+    """Encode these fields in the one canonical CBOR encoding (RFC 8949 §4.2.1): what is signed and hashed."""
     return cbor2.dumps(fields, canonical=True)
 
 
 def without_signature(fields: dict[str, Any]) -> bytes:
-    """The canonical encoding of the fields but `sig`: what `sig` is made over."""
+    """Encode the fields without `sig`: what `sig` is made over."""
     return canonical({name: value for name, value in fields.items() if name != "sig"})
 
 
 def encode(kind: str, fields: dict[str, Any]) -> str:
-    """One line of text. `v` need not be given. Raises InvalidInput if these are not the fields of that kind."""
+    """Write a card as one line of text. `v` need not be given. Raises InvalidInput if these are not the fields of that
+    kind."""
     fields = {"v": version(kind), **fields}
     _check_fields(kind, fields)
     payload = canonical(fields)
@@ -217,7 +219,7 @@ def encode(kind: str, fields: dict[str, Any]) -> str:
 
 
 def decode(text: str, kind: str | None = None) -> Card:
-    """Read a card, of this kind if one is given. Raises InvalidInput; signatures are not looked at."""
+    """Read a card, of this kind if one is given. Does not check signatures. Raises InvalidInput."""
     found, body = _split("".join(text.split()))
     if kind is not None and found != kind:
         raise InvalidInput(
@@ -231,34 +233,33 @@ def decode(text: str, kind: str | None = None) -> Card:
 
 
 def decode_payload(kind: str, payload: bytes) -> dict[str, Any]:
-    """The fields of a card's payload, without the text form around it. Raises InvalidInput."""
+    """Read the fields of a card's payload, without the text form around it. Raises InvalidInput."""
     fields = _uncbor(payload)
     _check_fields(kind, fields)
     return fields
 
 
 def holds(kind: str, fields: dict[str, Any]) -> bool:
-    """Whether these may be the fields of a card of this kind, but for `v`."""
+    """Tell whether these may be the fields of a card of this kind, without `v`."""
     checks = FIELDS[kind]
     return fields.keys() == checks.keys() and all(check(fields[name]) for name, check in checks.items())
 
 
 def said(fields: dict[str, Any]) -> bytes:
-    """What a federation card says beside its set, as it is hashed. Raises InvalidInput."""
+    """Encode what a federation card says beside its set, as it is hashed. Raises InvalidInput."""
     _check_said(fields)
     return canonical(fields)
 
 
 def decode_said(payload: bytes) -> dict[str, Any]:
-    """The fields of what a federation card says beside its set; there may be more than are known. Raises
-    InvalidInput."""
+    """Read what a federation card says beside its set; there may be more fields than are known. Raises InvalidInput."""
     fields = _uncbor(payload)
     _check_said(fields)
     return fields
 
 
 def said_hash(payload: bytes) -> bytes:
-    """What a parameter set names it by, 32 bytes."""
+    """Compute the hash (32 bytes) by which a parameter set names it."""
     return hashes.tagged("federation-card", payload)
 
 

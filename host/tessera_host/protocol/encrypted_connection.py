@@ -24,7 +24,7 @@ Side = channel.Initiator | channel.Resumption  # of a handshake: the client's
 
 
 class EncryptedConnection:
-    """Sealed frames both ways. Use as an async context manager, or close it."""
+    """Sealed frames both ways. Use it as an async context manager, or close it."""
 
     peer: ClassVar[str]  # who is at the other end, for people
 
@@ -39,8 +39,8 @@ class EncryptedConnection:
     async def open(
         cls, host: str, port: int, static_key: bytes, access_key: bytes, timeout_seconds: float = TIMEOUT_SECONDS
     ) -> Self:
-        """A full handshake with who holds `static_key` (33 bytes), at what a card names. Raises Unreachable or
-        IntegrityError."""
+        """Make a full handshake with the holder of `static_key` (33 bytes), at the address that a card names. Raises
+        Unreachable or IntegrityError."""
         ephemeral = blind.random_scalar().to_bytes(32, "big")
 
         def handshake(nonce: bytes) -> Side:
@@ -110,6 +110,7 @@ class EncryptedConnection:
         await self.close()
 
     async def close(self) -> None:
+        """Close the connection."""
         self._writer.close()
         try:
             await within(CLOSE_SECONDS, self._writer.wait_closed())
@@ -120,7 +121,7 @@ class EncryptedConnection:
 
     @property
     def handshake_hash(self) -> bytes:
-        """What a token's proof of possession is made over (32 bytes); full handshakes only."""
+        """The hash (32 bytes) that a token's proof of possession is made over; full handshakes only."""
         digest = self._channel.handshake_hash
         assert digest is not None, "the session was resumed"
         return digest

@@ -12,7 +12,7 @@ _STAND_IN = "_"
 
 
 def name_fault(name: str) -> str | None:
-    """What is wrong with a name of a person, a relay or an office (PROTOCOL §12), None for a good one.
+    """Say what is wrong with a name of a person, a relay or an office (PROTOCOL §12); None for a good one.
 
     A name stands on one line of a terminal, in commands and in names of files: nothing in it may act there, and what
     looks like one name is one.
@@ -33,13 +33,13 @@ def name_fault(name: str) -> str | None:
 
 
 def check_name(what: str, name: str) -> None:
-    """Raises UsageError."""
+    """Check a name. Raises UsageError."""
     if fault := name_fault(name):
         raise UsageError(f"{what} {fault}", "choose a plain name")
 
 
 def mended_name(name: str) -> str:
-    """A name that was taken before the rule was as it is, with what is wrong replaced."""
+    """Replace what is wrong in a name that was taken before the rule existed."""
     kept = unicodedata.normalize("NFC", name)
     kept = "".join(c if c.isprintable() and c not in SEPARATORS else _STAND_IN for c in kept).strip()
     kept = _STAND_IN + kept[1:] if kept.startswith(".") else kept

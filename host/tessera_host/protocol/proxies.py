@@ -34,7 +34,7 @@ _SCHEMES = {"http": 8080, "socks5": 1080, "socks5h": 1080}
 
 @dataclass(frozen=True)
 class Proxy:
-    """`origin` is what named it. Names of hosts are resolved by the proxy."""
+    """A proxy; `origin` is what named it. The proxy resolves names of hosts."""
 
     scheme: str
     host: str
@@ -45,7 +45,7 @@ class Proxy:
 
     @classmethod
     def read(cls, text: str, origin: str) -> Self | None:
-        """None for `none`. Raises UsageError, which does not show what may be a password."""
+        """Read a proxy's URL; None for `none`. Raises UsageError, which does not show what may be a password."""
         if text.strip().lower() == NONE:
             return None
         try:
@@ -71,7 +71,7 @@ class Proxy:
 
 
 class ProxyFailed(ConnectionError):
-    """It is not there, does not let this connection through, or is no such proxy; says which."""
+    """The proxy is not there, does not let this connection through, or is no such proxy; the error says which."""
 
 
 _option: str | None = None  # of the command that runs
@@ -79,7 +79,7 @@ _option: str | None = None  # of the command that runs
 
 @contextlib.contextmanager
 def using(text: str | None) -> Iterator[None]:
-    """What --proxy says, for what is done inside. Raises UsageError."""
+    """Use what --proxy says, for what is done inside. Raises UsageError."""
     global _option
     if text is not None:
         Proxy.read(text, "--proxy")
@@ -91,7 +91,7 @@ def using(text: str | None) -> Iterator[None]:
 
 
 def chosen(host: str) -> Proxy | None:
-    """The proxy for connections to this name or address; None for none. Raises UsageError, InvalidInput."""
+    """Choose the proxy for connections to this name or address; None for none. Raises UsageError, InvalidInput."""
     settled = ((_option, "--proxy"), (os.environ.get(ENVIRONMENT), ENVIRONMENT), (config.load().proxy, SETTING))
     for text, origin in settled:
         if text:
@@ -117,7 +117,7 @@ def _is_excepted(host: str) -> bool:
 
 
 async def connect(proxy: Proxy, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A connection to the host through the proxy. Raises OSError, ProxyFailed if the proxy is to blame."""
+    """Connect to the host through the proxy. Raises OSError, ProxyFailed if the proxy is the cause."""
     if proxy.scheme == "http":
         return await _by_http(proxy, host, port)
     return await _by_socks(proxy, host, port)

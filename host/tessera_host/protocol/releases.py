@@ -40,6 +40,7 @@ class Approved:
 
     @property
     def version(self) -> str:
+        """The version of the release."""
         return str(version_text(self.release.version))
 
 
@@ -59,7 +60,7 @@ def approve(folder: Path, federation_id: bytes, sign: Callable[[bytes], bytes]) 
 
 
 def load(path: Path) -> Release:
-    """The release in a file; nothing about its signature is checked. Raises InvalidInput."""
+    """Read the release in a file; its signature is not checked. Raises InvalidInput."""
     try:
         return Release(read_artifact(path))
     except InvalidObject as error:
@@ -67,7 +68,7 @@ def load(path: Path) -> Release:
 
 
 def artifact_of(release_path: Path, release: Release) -> Path:
-    """Where the artifact of a release lies if both are where `approve` left them. Raises InvalidInput."""
+    """Find the artifact of a release if both are where `approve` left them. Raises InvalidInput."""
     for name in ARTIFACTS[release.kind]:
         if (release_path.parent / name).is_file():
             return release_path.parent / name
@@ -76,7 +77,7 @@ def artifact_of(release_path: Path, release: Release) -> Path:
 
 
 def read_artifact(path: Path) -> bytes:
-    """A file's content. Raises InvalidInput."""
+    """Read a file's content. Raises InvalidInput."""
     try:
         return path.read_bytes()
     except OSError as error:
