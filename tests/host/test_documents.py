@@ -246,6 +246,13 @@ def test_plain_sentences_and_code_pass() -> None:
     assert words.findings(GOOD + "```\nfor who is there\n```\n") == []
 
 
+def test_a_form_in_what_a_program_says_is_found_and_names_in_its_code_are_not() -> None:
+    program = (
+        'def for_who():\n    """Raises KeyError if\n    there is none."""\n    raise KeyError("the key differs")\n'
+    )
+    assert [(line, what) for line, what, _ in words.findings_in_program(program)] == [(2, "there is none")]
+
+
 # -- the site
 
 

@@ -1,4 +1,4 @@
-"""Forms of sentences that readers stumble over, looked for in the documents.
+"""Forms of sentences that readers stumble over, looked for in the documents and in what programs say.
 
     python -m tools.docs.words [FILE...]    exit status 1 if there is one
 
@@ -6,6 +6,7 @@ Owns the forms. Each has what to write instead; docs/development/documents.md sa
 """
 
 import argparse
+import ast
 import re
 import sys
 from pathlib import Path
@@ -21,6 +22,8 @@ PAGES = (
     "tests/README.md",
     "firmware/PROTOCOL.md",
 )
+# Programs whose strings and docstrings are held to the same forms: what members see, and the code under it.
+PROGRAMS = tuple(f"host/tessera_host/{package}/*.py" for package in ("agent", "keys", "member", "protocol"))
 # Written before the rule, or what programs say of themselves, which is mended where they say it.
 NOT_YET = {"docs/reference/cli.md", "docs/it/exit-codes.md"}
 
@@ -58,17 +61,29 @@ def findings(text: str) -> list[tuple[int, str, str]]:
     return sorted(found)
 
 
+def findings_in_program(source: str) -> list[tuple[int, str, str]]:
+    """The same in the strings and docstrings of a Python file, each at the line on which the string begins."""
+    strings = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant))
+    said = ((node.lineno, node.value) for node in strings if isinstance(node.value, str))
+    return sorted((line, what, advice) for line, text in said for _, what, advice in findings(" ".join(text.split())))
+
+
 def pages() -> list[Path]:
     found = {path for pattern in PAGES for path in ROOT.glob(pattern)}
     return sorted(path for path in found if str(path.relative_to(ROOT)) not in NOT_YET)
 
 
+def programs() -> list[Path]:
+    return sorted(path for pattern in PROGRAMS for path in ROOT.glob(pattern))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.docs.words", description="Forms that readers stumble over.")
-    parser.add_argument("files", type=Path, nargs="*", help="the documents, if none is named")
+    parser.add_argument("files", type=Path, nargs="*", help="documents and Python files, if any is named")
     wrong = 0
-    for path in parser.parse_args().files or pages():
-        for line, what, advice in findings(path.read_text()):
+    for path in parser.parse_args().files or [*pages(), *programs()]:
+        look = findings_in_program if path.suffix == ".py" else findings
+        for line, what, advice in look(path.read_text()):
             wrong += 1
             print(f"{path}:{line}: '{what}': {advice}")
     return 1 if wrong else 0

@@ -5,7 +5,7 @@
         async for message in client.messages():
             print(message.contact, message.text)
 
-A client is one identity on one device: its keystore is the member's, made with `tessera join`. Between two steps the
+A client is one identity on one device: `tessera join` made its keystore. Between two steps the
 keystore is free, so the commands work beside it. Everything raises TesseraError and its subclasses (`errors`), whose
 text says what is wrong and what to do.
 
@@ -14,9 +14,9 @@ allows; what has to wait stays in the outbox, durably, and leaves with whatever 
 keeps copies a record goes to each of its relays: a message is posted once one has all of it, and safe once all have
 (`Sent.is_safe`); one that is away holds up nothing but its own copy. Whatever reaches
 the network visits the issuer when that is due (`renewal`); a visit that fails is told in `remarks`, and ends what was
-asked for only if that needs it. Who sees this computer's network sees that it posted. `run` hides
-that: it sends the same frames every round, whether there is something to say or not, and then everything goes through
-it. Worked examples are in `host/examples`.
+asked for only if that needs it. Anyone who watches this computer's network sees that it posted. `run`
+hides that: it sends the same frames every round, whether there is something to say or not, and then everything goes
+through it. Worked examples are in `host/examples`.
 """
 
 import asyncio

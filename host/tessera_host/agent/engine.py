@@ -4,8 +4,8 @@ A round has, for every relay that the mailbox of a contact of this member, or it
 session, which carries a record or nothing, and one fetch from each that its own is on: at random moments that were
 chosen before anybody looked at the outbox. Owns the course of rounds and what happens when a relay is away: an answer
 that does not come, or says no, ends the slot, and so does the end of the time that a slot may take; the next round has
-another. A slot that takes long does not hold up those after it. The moments are `schedule`'s, the frames `sending`'s
-and `fetching`'s.
+another. A slot that takes long does not hold up those after it. `schedule` draws the moments; `sending` and
+`fetching` send the frames.
 """
 
 import asyncio

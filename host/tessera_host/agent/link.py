@@ -1,6 +1,6 @@
 """The commands' side of a running agent: the same calls as the client's, answered over its local socket.
 
-Owns the requests as they are sent and how the agent's errors come back as errors here. Their other end is `agent`'s.
+Owns the requests as they are sent and how the agent's errors come back as errors here. Their other end is in `server`.
 """
 
 import asyncio

@@ -71,7 +71,7 @@ def unit_for(platform: str, command: list[str], home: Path, user_home: Path, is_
 
 
 def install(unit: ServiceUnit) -> Path:
-    """Write the file to its place. Raises UsageError where there is none."""
+    """Write the file to its place. Raises UsageError where the system has no such file."""
     if unit.path is None:
         raise UsageError(
             "on Windows the Task Scheduler starts the agent; there is no file to install", f"run: {unit.start}"

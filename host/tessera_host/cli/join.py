@@ -237,7 +237,7 @@ def _who_sees_what(member: MemberState) -> str:
 
 
 def _end_with_what_is_not_well(member: MemberState, report: VisitReport) -> None:
-    """A visit that brought nothing to talk with, or was refused, is none that went well, whatever was shown."""
+    """A visit that brought nothing to talk with, or was refused, did not go well, whatever was shown."""
     if report.clock:
         end_with(report.clock)
     if issuer_visit.talk_from(member) is None or (report.refusals and not report.tokens):

@@ -1,6 +1,6 @@
 """The commands around a keystore: unlocked for a while, locked, backed up, restored.
 
-Owns what is typed and shown. Who keeps an unlocked key is `unlocking`'s business, what a restored backup must not do
+Owns what is typed and shown. What keeps an unlocked key is `unlocking`'s business, what a restored backup must not do
 `backup`'s.
 """
 

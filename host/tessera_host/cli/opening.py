@@ -30,7 +30,7 @@ def member_opener(home: Path, passphrase_file: Path | None) -> Callable[[], Memb
 
 
 def open_issuer(directory: Path, passphrase_file: Path | None) -> "Issuer":
-    """Raises UsageError if there is none."""
+    """Raises UsageError if it does not exist."""
     from ..issuer.issuer import Issuer  # no member's command waits for it
     from ..issuer.store import KEYSTORE
 

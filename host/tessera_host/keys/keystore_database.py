@@ -82,8 +82,8 @@ class KeystoreDatabase(Opened):
         fill: Callable[[Self], None],
         lock_wait_seconds: float = LOCK_WAIT_SECONDS,
     ) -> Self:
-        """Create a new file, mode 0600, with these tables and what fill(keystore) puts in: whole, or there is none.
-        Raises KeystoreError if there is one already: nothing is ever overwritten."""
+        """Create a new file, mode 0600, with these tables and what fill(keystore) puts in; if that fails, no file is
+        left. Raises KeystoreError if there is one already: nothing is ever overwritten."""
         if not passphrase:
             raise KeystoreError("the passphrase is empty", "choose one: an empty passphrase protects nothing")
         salt = secrets.token_bytes(SALT_BYTES)

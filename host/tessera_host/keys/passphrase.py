@@ -38,7 +38,7 @@ def obtain(path_option: Path | None, confirm: bool) -> str:
     """Obtain the passphrase from the file `path_option`, else from the one that TESSERA_PASSPHRASE_FILE or config.toml
     names, else ask for it.
 
-    `confirm`: ask twice, for a new passphrase. Raises UsageError if there is none, if it is empty, or if the two
+    `confirm`: ask twice, for a new passphrase. Raises UsageError if it cannot be had, if it is empty, or if the two
     entries differ.
     """
     path = file_of(path_option)

@@ -8,7 +8,7 @@ CBOR under AES-256-GCM, with table, name and both numbers as associated data, so
 Every row has a key of its own (HKDF-Expand of one block, RFC 5869 §2.3), so that one key seals few values in all its
 life, however long an office lives: 96 random bits of nonce are for 2^32. Without the key one sees how many rows a table
 has, how long each is, and the two numbers by which rows go: `until`, the epoch or second from which on nobody needs it
-(0 if there is none), and `part`.
+(0: for ever), and `part`.
 """
 
 import hmac

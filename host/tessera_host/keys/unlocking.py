@@ -52,7 +52,7 @@ def key_for(keystore: Path) -> DerivedKey | None:
 
 
 def keep(keystore: Path, derived: DerivedKey, for_seconds: int) -> None:
-    """Have the key kept for so many seconds, by a process that is started if there is none. Raises Unreachable."""
+    """Have the key kept for so many seconds, by a process that is started if it does not run. Raises Unreachable."""
     message: dict[str, Any] = {"ask": "keep", "keystore": _name(keystore), "seconds": for_seconds}
     message |= _fields(derived)
     try:
@@ -81,7 +81,7 @@ def _fields(derived: DerivedKey) -> dict[str, str]:
 
 
 def _key_in(fields: dict[str, Any]) -> DerivedKey:
-    """Raises KeyError, TypeError or ValueError for what is none."""
+    """Read a key from the fields of a message. Raises KeyError, TypeError or ValueError."""
     salt, key = (bytes.fromhex(fields[name]) for name in ("salt", "key"))
     if (len(salt), len(key)) != (SALT_BYTES, KEY_BYTES):
         raise ValueError("salt or key has another length than any keystore's")

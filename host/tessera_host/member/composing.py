@@ -40,7 +40,7 @@ def cancel(state: MemberState, contact: str, first: int) -> Sent:
     Raises NotPermitted if all of it has left or, where there are copies, if any of it has."""
     found = next((each for each in sent(state, contact) if each.messages[0] == first and each.waiting), None)
     if found is None:
-        raise NotPermitted("there is nothing to take back: all of it has left", "see 'tessera sent'")
+        raise NotPermitted("there is nothing to take back: all of it has left", "tessera sent shows what has left")
     if found.copies > 1 and (found.posted or found.sealed):
         raise NotPermitted(
             "it cannot be taken back: a part of it has left, or may have", "nothing to do: the rest leaves as well"

@@ -183,7 +183,7 @@ class ContactBook:
         return next((meeting for meeting in self._finished.values() if meeting.invite == invite_hash), None)
 
     def _finish(self, name: str, answer_hash: bytes, invite_hash: bytes, confirm: str | None) -> None:
-        """Remember it for who passes a card again; one meeting a contact."""
+        """Remember the meeting, in case a card is passed again: one meeting for each contact."""
         self._forget_finished(name)
         self._finished[answer_hash] = FinishedMeeting(name, invite_hash, confirm)
 

@@ -1,8 +1,8 @@
 """What this member sent, and how far each part of it got: waiting, sealed, posted in a round, or taken back.
 
 Owns the list that `tessera sent` shows. There is no state after "posted", and after "safe" where there are copies:
-nobody tells who has read what. The parts that still have to go are the outbox's; a file's content is not kept here,
-only its name and size.
+there are no read receipts. The outbox keeps the parts that still have to leave; of a file only name and size are kept
+here.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

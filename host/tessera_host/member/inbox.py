@@ -1,7 +1,7 @@
 """What arrived: sealed rounds in, messages out (PROTOCOL §7, the receiver's side).
 
 Owns finding and opening own records, putting parts together, the rule that only a message whose signature holds is
-read, or moves anything, and when a message is lost. Fetching is `fetching`'s, how far each relay was read `pointers`'.
+read, or moves anything, and when a message is lost. `fetching` fetches; `pointers` knows how far each relay was read.
 
 Senders post to every relay in order and wait for each acknowledgement, and a round is read as a whole. So a relay that
 has had a later message of a contact's has nothing of those before it any more, but what was read already; when all
@@ -217,7 +217,7 @@ class Inbox:
             self._saw(contact.received, relay, part.message)
 
     def _saw(self, received: Received, relay: int, message: int) -> None:
-        """A relay had this message, which is the contact's: nothing of those before it comes from there any more."""
+        """Note that a relay had this message of the contact: no earlier one comes from there."""
         if len(self.pointers.relays()) > 1:
             received.seen[relay] = max(message, received.seen.get(relay, 0))
 

@@ -1,9 +1,9 @@
 """How a member comes to belong (PROTOCOL §12, §15): from an invitation to tokens, over the network.
 
 Owns the order of the steps and what of the invitation is kept: all of it until the issuer has admitted the member, then
-only its number. Keys come first, on the disk, as the office says who it is only to who has shown them: whatever is
-interrupted, the same command goes on with the same keys. Leaves to others: the rest of the visit (issuer_visit.py), the
-same by files (joining_files.py).
+only its number. Keys come first, on the disk, because the office introduces itself only to somebody who has shown them:
+after an interruption the same command goes on with the same keys. Leaves to others: the rest of the visit
+(issuer_visit.py), the same by files (joining_files.py).
 """
 
 from dataclasses import dataclass, replace

@@ -136,7 +136,7 @@ def accept(member: MemberState, confirm_card: str) -> str:
 def abandon(member: MemberState, name: str) -> None:
     """Forget the meeting under way with this name; a contact of this name stays. Raises UsageError."""
     if not member.contacts.abandon(name):
-        raise UsageError(f"no meeting with '{name}' is under way", "see 'tessera contact list'")
+        raise UsageError(f"no meeting with '{name}' is under way", "tessera contact list shows the meetings")
     member.save()
 
 

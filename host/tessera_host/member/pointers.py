@@ -142,7 +142,7 @@ class Pointers:
 
     def unread_epoch(self, own_round: int) -> int:
         """Find the first epoch that some relay was not read to the end of and still keeps; the open one, by this
-        computer's clock, if there is none before it."""
+        computer's clock, if no earlier epoch is such."""
         federation, kept = self._federation, self._kept_epochs(own_round)
         for epoch in kept[:-1]:
             end = federation.first_round(epoch + 1)

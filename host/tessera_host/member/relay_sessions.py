@@ -2,7 +2,7 @@
 
 Owns the check of what a relay says of itself, what this member tells it besides (newer settings, the time), taking up a
 token's earlier session, and admission with a token. A resumption secret is saved before it is shown: an id is used
-once. What is asked on a session is `sending`'s and `fetching`'s business; the frames are `relay_connection`'s.
+once. `sending` and `fetching` ask on a session; `relay_connection` has the frames.
 
 A session that posts continues its token's earlier one; one that reads has no token, and is a full handshake every time:
 whatever it continued would say whose it is.

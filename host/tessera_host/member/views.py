@@ -1,7 +1,7 @@
 """Whether a contact was given the settings that this member was given (PROTOCOL §7, "Views").
 
-Owns which set's digest a member names for an epoch, the memory of the sets it held, the views of contacts that fit none
-of them yet, and when one that fits none is an alarm. How a view is made is `records`' business, what is said of an
+Owns which set's digest a member names for an epoch, the memory of the sets it held, the views of contacts that match
+none of them yet, and when such a view is an alarm. How a view is made is `records`' business, what is said of an
 alarm the commands'.
 
 An issuer could sign several sets and give each member its own. Two contacts notice, as every message says, to the two

@@ -1,7 +1,7 @@
 """A member's tokens: how they are asked for (PROTOCOL §6 and §12, the member's side) and which one is used when.
 
 Owns the token cards as the member makes and takes them, and the wallet. In which order cards go to the issuer is
-not said here; the blinding is `blind`'s, the use of a token on a connection `relay_sessions`'.
+not said here; `blind` blinds, and `relay_sessions` uses a token on a connection.
 
 Every member asks for the same, and gets what it has not had yet: so many tokens for every relay and every epoch from
 the open one on. All of them post; reading needs none.
@@ -40,7 +40,7 @@ class TokenKey(NamedTuple):
 
 
 class NoTokens(OutOfDate):
-    """There is none for this epoch and relay; the issuer may have some."""
+    """There are no tokens for this epoch and relay; the issuer may have some."""
 
 
 class PostsUsedUp(NotPermitted):
@@ -203,8 +203,8 @@ class Wallet:
         state.requests = {key: request for key, request in state.requests.items() if request.card != text}
 
     def challenge(self, text: str) -> str | None:
-        """Blind one token for each offer; None if there is none: all was given. To be saved before the card is passed
-        on: the answer needs what is kept."""
+        """Blind one token for each offer, and return the challenge card; None if nothing was offered. Save the state
+        before the card is passed on: the answer needs what is kept."""
         offer = cards.decode(text, "tokens-offer").fields
         request = self._state.requests.get(offer["request"])
         if request is None and offer["request"] != UNSOLICITED:
@@ -231,10 +231,10 @@ class Wallet:
         self._state.sessions = {key: session for key, session in sessions.items() if session.solicited}
 
     def _of_generation(self, generation: int) -> list[Parameters]:
-        """The sets that are known whole and have these keys, newest first. Raises OutOfDate if there is none."""
+        """The sets that are known whole and have these keys, newest first. Raises OutOfDate if no set has them."""
         sets = [known for known in self._federation.sets if known.generation == generation and is_whole(known)]
         if not sets:
-            raise OutOfDate("these tokens are for settings of the office that you do not have", "run 'tessera renew'")
+            raise OutOfDate("these tokens are for settings of the office that you do not have", "type tessera renew")
         return sets[::-1]
 
     def _blinded_all(
@@ -289,7 +289,7 @@ class Wallet:
         return secret, blind.blind(key, self._message(parameters, epoch, relay, secret), offer)
 
     def _epoch_key(self, parameters: Parameters, epoch: int, relay: int) -> bytes | None:
-        """That of this member's cohort; None if there is none."""
+        """The epoch key (32 bytes) of this member's cohort; None if the set has no such key."""
         return parameters.epoch_key(relay, epoch, blind.cohort(parameters, self._identity.key))
 
     def _message(self, parameters: Parameters, epoch: int, relay: int, secret: bytes) -> bytes:
@@ -324,5 +324,5 @@ class Wallet:
 
 
 def _static_key(parameters: Parameters, relay: int) -> bytes | None:
-    """Of the relay of this number; None if there is none."""
+    """The static key (33 bytes) of the relay of this number; None if the set does not list it."""
     return next((each.static_key for each in parameters.relays if each.id == relay), None)

@@ -1,7 +1,7 @@
 """Where a relay or the issuer's service is: as people type it, as cards say it, as it is shown (PROTOCOL §4, §12).
 
 Owns that form. A place is a host and a port. The host is a name, an address (IPv6 without brackets), or the URL of a
-WebSocket without its port, like wss://relay.example.org/berlin. How a connection is made there is `dialling`'s.
+WebSocket without its port, like wss://relay.example.org/berlin. `dialling` makes a connection.
 """
 
 import ipaddress

@@ -114,7 +114,7 @@ def _card_at(bare: str, start: re.Match[str]) -> str:
 
 
 def _letters_of_card(letters: str) -> int | None:
-    """How many of these letters are the card's; None if that cannot be told, because it is damaged."""
+    """How many of these letters belong to the card; None if that cannot be told, because it is damaged."""
     whole = letters[: len(letters) // 4 * 4]
     rest = letters[len(whole) :]
     rest += "A" * (-len(rest) % 4)

@@ -1,7 +1,7 @@
 """The client's side of an encrypted connection (PROTOCOL §4), whoever the other end is: handshake, frames, time limits.
 
 Owns what goes over the socket, which `dialling` makes. What the frames say is for whoever derives from it:
-`relay_connection`, `issuer_connection`. Their encryption is the core's.
+`relay_connection`, `issuer_connection`. The core encrypts them.
 """
 
 import asyncio

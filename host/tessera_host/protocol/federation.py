@@ -273,8 +273,8 @@ class Federation:
         return list(dict.fromkeys(id_ for ids in found for id_ in ids))
 
     def _in_use(self, epoch: int) -> list[Parameters]:
-        """The sets that somebody may go by who posts in this epoch, the one that governs it first. Who joined in it
-        goes by the newest of that time, which may have come too late to govern it elsewhere."""
+        """The sets that a member who posts in this epoch may use, the one that governs it first. A member who joined
+        in this epoch uses the newest of that time, which may have come too late to govern it elsewhere."""
         governing, expected = self.governing(epoch), self.expected(epoch)
         begun = (known for known in self.sets if known.first_epoch <= epoch and known.serial > governing.serial)
         return list(dict.fromkeys([governing, expected, *begun]))
@@ -462,7 +462,7 @@ def _said_of(parameters: Parameters, said: bytes) -> dict[str, Any]:
 
 
 def _relays(parameters: Parameters, said: dict[str, Any]) -> list[Relay]:
-    """The relays of a card with their keys. Raises InvalidInput if there is none, or they are not those of the set."""
+    """The relays of a card with their keys. Raises InvalidInput if it lists no relay, or others than the set."""
     keys = {relay.id: relay.static_key for relay in parameters.relays}
     if not keys or {relay["id"] for relay in said["relays"]} != keys.keys():
         raise InvalidInput("the federation card and the settings in it list different relays", "ask IT for a new card")

@@ -1,7 +1,7 @@
 """A member's connection to the issuer's service (PROTOCOL §15).
 
-Owns the requests. The socket is `encrypted_connection`'s, the frames are `issuer_frames`'; which card is shown when is
-for the member's side to say (`issuer_visit`).
+Owns the requests. `encrypted_connection` has the socket, `issuer_frames` the frames; the member's side says which card
+is shown when (`issuer_visit`).
 """
 
 from collections.abc import Callable
@@ -33,13 +33,13 @@ class IssuerConnection(EncryptedConnection):
         )
 
     async def join(self, card: str, identity: Identity, federation_id: bytes) -> Welcome:
-        """Show a join card of this member; when this returns, the issuer has admitted it, and the connection is the
-        member's."""
+        """Show a join card of this member; when this returns, the issuer has admitted it, and the connection belongs
+        to it."""
         signature = self._claim(identity, federation_id)
         return await self._ask(issuer_frames.JOIN, signature + card.encode(), Welcome.read)
 
     async def hello(self, identity: Identity, federation_id: bytes) -> Welcome:
-        """Show that this member, who is on the roster, is there; the connection is the member's then."""
+        """Show that this member, who is on the roster, is there; the connection belongs to it then."""
         signature = self._claim(identity, federation_id)
         return await self._ask(issuer_frames.HELLO, identity.key + signature, Welcome.read)
 

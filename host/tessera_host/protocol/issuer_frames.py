@@ -1,7 +1,7 @@
 """The frames of the issuer's service (PROTOCOL §15): the only module that packs or unpacks one, both sides' halves.
 
-Owns how a message becomes frames of 255 bytes and is put together again, and how a refusal travels. Encryption is the
-channel's, what a message means service.py's and issuer_connection.py's.
+Owns how a message becomes frames of 255 bytes and is put together again, and how a refusal travels. The channel
+encrypts; what a message means is said in service.py and issuer_connection.py.
 """
 
 import struct

@@ -1,6 +1,6 @@
 """Where a server accepts connections: any number of places, TCP or WebSocket, with or without TLS.
 
-Owns the sockets. What is said on a connection is the server's, which is handed the same two ends whatever the way in.
+Owns the sockets. The server says what is said on a connection; it gets the same two ends whatever the way in.
 """
 
 import asyncio

@@ -91,8 +91,8 @@ def thresholds(parameters: Parameters) -> list[int]:
 
 
 def honest(parameters: Parameters) -> bool:
-    """Whether the table's integers keep the ε and δ that the set names, those of a day, too. A constant batch has no
-    table: its size is what its members can post, or the set is none."""
+    """Tell whether the table's integers keep the ε and δ that the set names, those of a day, too. A constant batch has
+    no table: its size is what its members can post, or the set is not valid."""
     if parameters.cover == CONSTANT:
         return True
     if exact_delta(parameters) * noise.DRAWS > parameters.delta:

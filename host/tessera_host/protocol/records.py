@@ -231,9 +231,9 @@ def seal(
 
 
 def open_record(step: Step, epoch: int, index: int, record: bytes) -> tuple[Part, Closing | None]:
-    """What a record with this step's tag carries, and what it says of its message if it is the last part.
+    """Open a record with this step's tag: what it carries and, of a last part, what it says of its message.
 
-    The keys are the two contacts' alone, so it is from the contact or from who has stolen them; only a message whose
+    Only the two contacts have the keys, so it is from the contact or from a thief of the keys; only a message whose
     parts are all there is proved to be the contact's (`is_signed`). Raises IntegrityError for what does not decrypt,
     or what no version makes. Of a group's record nothing but the head is read.
     """

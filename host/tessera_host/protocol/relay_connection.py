@@ -1,7 +1,7 @@
 """One connection to a relay (PROTOCOL §4, §5), from the client's side: resumption, requests.
 
-Owns what a relay's refusal means to a person. The socket is `encrypted_connection`'s. Which token is used, and whether
-what the relay says fits the rounds and parameters, is `relay_sessions`' business. Frames are the core's.
+Owns what a relay's refusal means to a person. `encrypted_connection` has the socket; `relay_sessions` chooses the token
+and checks what the relay says of rounds and parameters. The core makes the frames.
 """
 
 import asyncio
