@@ -284,7 +284,7 @@ def test_parts_that_have_come_are_told_before_the_message_is_whole(ready: Any) -
 
 def test_words_without_quotes_are_one_text_and_blanks_are_none(ready: Any) -> None:
     ready.json("ann", "send", "bob", "two", "words")
-    ready.fails(2, "empty", "ann", "send", "bob", "   ")
+    ready.fails(2, "only spaces", "ann", "send", "bob", "   ")
     ready.clock.next_round()
     assert texts(ready) == ["two words"]
 
@@ -624,7 +624,7 @@ def test_status_has_the_proof_of_two_sets_that_exclude_each_other(desk: Desk) ->
     desk.fails(8, "contradict each other", "ann", "status")
     desk.relay.claimed = None
     code, out, err = desk.run("ann", "status", "--json")
-    assert code == IntegrityError.exit_code and "show what it prints to your colleagues" in err
+    assert code == IntegrityError.exit_code and "show it to your colleagues" in err
     ((one, other),) = json.loads(out)["contradictions"]
     assert Head(bytes.fromhex(one)).serial == Head(bytes.fromhex(other)).serial == 1
 

@@ -137,7 +137,7 @@ def test_every_token_posts_in_turn(at: Setting) -> None:
         token.posted()
         used.append(token)
     assert used == at.wallet.of(KEY)
-    with pytest.raises(NotPermitted, match="used up"):
+    with pytest.raises(NotPermitted, match="used all posts"):
         at.wallet.for_posting(KEY)
     assert at.wallet.for_posting(KEY._replace(relay=OTHER)).left is None
 
@@ -259,7 +259,7 @@ def test_answer_that_does_not_hold_is_refused_as_a_whole(at: Setting) -> None:
     ):
         text = changed(answer, answers=[*answers[:-1], forged])
         at.refuses(IntegrityError, "issuer", at.wallet.finish, text, EPOCH)
-    at.refuses(IntegrityError, "another number", at.wallet.finish, changed(answer, answers=answers[:-1]), EPOCH)
+    at.refuses(IntegrityError, "different number", at.wallet.finish, changed(answer, answers=answers[:-1]), EPOCH)
     swapped = [answers[1], answers[0], *answers[2:]]
     at.refuses(IntegrityError, "issuer", at.wallet.finish, changed(answer, answers=swapped), EPOCH)
     at.wallet.finish(answer, EPOCH)

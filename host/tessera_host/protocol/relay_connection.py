@@ -31,7 +31,7 @@ _REFUSALS = {
     1: ("the relay does not know this request", "update tessera, or the relay"),
     2: ("the relay found an argument out of range", "update tessera; if that does not help, report it"),
     NOT_ADMITTED: (
-        "the relay did not accept your access (a token or the reading key)",
+        "the relay did not accept the token, key or signature that it was shown",
         "get new access: tessera renew",
     ),
     QUOTA: ("this token has no posts left", "what waits leaves with your next token, or in the next epoch"),
