@@ -155,7 +155,7 @@ def test_install_writes_the_unit_and_starts_it(say: Say, tmp_path: Path, systemc
     systemctl(0)
     code, out, _ = say("serve", "--storage", "relay", "--install")
     unit = tmp_path / "units" / "tessera-relay.service"
-    assert code == 0 and "It runs now and starts with this computer" in out
+    assert code == 0 and "It runs, and starts with this computer" in out
     assert "DynamicUser=yes" in unit.read_text() and unit.stat().st_mode & 0o777 == 0o644
     assert systemctl(0) == ["daemon-reload", "enable --now tessera-relay.service"]
 
