@@ -165,7 +165,7 @@ def test_messages_that_cannot_be_sent_are_refused(ready: Desk) -> None:
     ready.fails(2, "cannot be sent together", "ann", "send", "bob", "text", "--file", ready.file("binary"))
     ready.fails(3, "cannot be read", "ann", "send", "bob", "--file", ready.file("none"))
     ready.fails(3, "cannot be read", "ann", "send", "bob", "--attach", ready.file("none"))
-    ready.fails(3, "carries 3251 bytes", "ann", "send", "bob", "--attach", ready.file("long"))
+    ready.fails(3, "carries at most 3251 bytes", "ann", "send", "bob", "--attach", ready.file("long"))
     ready.fails(2, "empty", "ann", "send", "bob", "")
     ready.fails(2, "no contact 'carl'", "ann", "send", "carl", "text")
     ready.fails(2, "do not go together", "bob", "inbox", "--wait", "--offline")

@@ -37,8 +37,8 @@ class Topology:
         if self.copies == 1:
             return ""
         if self.copies > relays:
-            there = f"but there {'is' if relays == 1 else 'are'} only {relays} now"
-            return f"every record is meant for {self.copies} relays ({self.kind}), {there}"
+            there = f"but there {'is' if relays == 1 else 'are'} {relays} now"
+            return f"every record is for {self.copies} relays ({self.kind}), {there}"
         return f"every record is on {self.copies} of {relays} relays ({self.kind})"
 
 
