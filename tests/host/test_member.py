@@ -1063,7 +1063,7 @@ def test_from_an_epoch_after_a_set_is_in_force_nothing_is_posted_to_a_relay_that
     at.clock.to_epoch(1)
     at.send("in its first epoch")
     at.clock.to_epoch(2)
-    with pytest.raises(RelayRefused, match="relay-0 has old settings") as refused:
+    with pytest.raises(RelayRefused, match="relay-0 still has old settings") as refused:
         at.send("in the one after")
     assert "tessera relay push relay-0" in refused.value.hint
     assert len(at.relay.posted) == 1
