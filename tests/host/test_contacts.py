@@ -186,7 +186,7 @@ def test_meetings_are_listed_and_can_be_dropped(ann: Person, bob: Person) -> Non
     ann.refuses(UsageError, "a meeting with 'Bob' is already under way", ann.contacts.invite, "Bob", EPOCH)
     ann.contacts.remove("Bob")
     assert ann.contacts.meetings() == []
-    ann.refuses(InvalidInput, "no open invite", ann.contacts.confirm, answer)
+    ann.refuses(InvalidInput, "any open invite", ann.contacts.confirm, answer)
     ann.refuses(UsageError, "no contact 'Bob'", ann.contacts.remove, "Bob")
 
 
@@ -207,9 +207,9 @@ def test_repeated_cards_are_refused(ann: Person, bob: Person) -> None:
     answer = bob.answer(invite)
     bob.refuses(InvalidInput, "answered this invite already", bob.answer, invite, "Ann again")
     _, confirm = ann.contacts.confirm(answer)
-    ann.refuses(InvalidInput, "no open invite", ann.contacts.confirm, answer)
+    ann.refuses(InvalidInput, "any open invite", ann.contacts.confirm, answer)
     bob.contacts.accept(confirm)
-    bob.refuses(InvalidInput, "no open answer", bob.contacts.accept, confirm)
+    bob.refuses(InvalidInput, "any open answer", bob.contacts.accept, confirm)
     bob.refuses(NotPermitted, "your contact 'Ann'", bob.answer, invite, "Ann again")
 
 
@@ -228,16 +228,16 @@ def test_own_cards_are_refused(ann: Person) -> None:
 
 def test_cards_for_someone_else_are_refused(ann: Person, bob: Person, eve: Person) -> None:
     answer = bob.answer(ann.contacts.invite("Bob", EPOCH))
-    eve.refuses(InvalidInput, "no open invite", eve.contacts.confirm, answer)
+    eve.refuses(InvalidInput, "any open invite", eve.contacts.confirm, answer)
     _, confirm = ann.contacts.confirm(answer)
-    eve.refuses(InvalidInput, "no open answer", eve.contacts.accept, confirm)
+    eve.refuses(InvalidInput, "any open answer", eve.contacts.accept, confirm)
 
 
 def test_two_answers_to_one_invite_make_one_contact(ann: Person, bob: Person, eve: Person) -> None:
     invite = ann.contacts.invite("Bob", EPOCH)
     first, second = bob.answer(invite), eve.answer(invite)
     ann.contacts.confirm(first)
-    ann.refuses(InvalidInput, "no open invite", ann.contacts.confirm, second)
+    ann.refuses(InvalidInput, "any open invite", ann.contacts.confirm, second)
     assert ann.contacts.get("Bob").key == bob.identity.key
 
 
@@ -294,7 +294,7 @@ def test_man_in_the_middle_of_the_invite_is_noticed_by_the_answer(ann: Person, b
     """Bob answers an invite whose mailbox was changed: Ann never made that invite."""
     invite = ann.contacts.invite("Bob", EPOCH)
     answer = bob.answer(changed(invite, mailbox=b"\x01" * 16))
-    ann.refuses(InvalidInput, "no open invite", ann.contacts.confirm, answer)
+    ann.refuses(InvalidInput, "any open invite", ann.contacts.confirm, answer)
 
 
 def test_key_of_small_order_is_refused(ann: Person, bob: Person) -> None:
