@@ -13,8 +13,8 @@ Result = TypeVar("Result")
 
 
 async def finished(work: Callable[[], Result], undo: Callable[[Result], object] | None = None) -> Result:
-    """What `work` returns or raises. Who is cancelled meanwhile waits for its end, too, and is cancelled then: `undo`
-    gets what `work` returned and nobody will have."""
+    """Run `work` in a thread, and return or raise what it does. A caller that is cancelled meanwhile waits for its end,
+    too, and is cancelled then: `undo` gets what `work` returned and nobody will have."""
     running = asyncio.get_running_loop().run_in_executor(None, work)  # a future: the end of a program cancels tasks
     try:
         return await asyncio.shield(running)

@@ -150,7 +150,7 @@ def _load_dataclass(kind: Any) -> Convert:
             raise _another_type(value, dict)
         if value.keys() != loaders.keys():
             odd = ", ".join(sorted(map(str, value.keys() ^ loaders.keys())))
-            raise Mismatch(f"lacks, or has what nobody knows: {odd}")
+            raise Mismatch(f"lacks fields, or has unknown ones: {odd}")
         return _made(kind, loaders, value)
 
     return convert
@@ -179,7 +179,7 @@ def _made(kind: Any, loaders: dict[str, Convert], value: dict[str, Any]) -> Any:
     try:
         return kind(**made)
     except ValueError as error:
-        raise Mismatch(f"is wrong in itself: {error}") from None
+        raise Mismatch(f"is not valid: {error}") from None
 
 
 def _another_type(value: Any, kind: type[Any]) -> Mismatch:

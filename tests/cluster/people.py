@@ -54,7 +54,7 @@ class Person:
         the agent's own."""
         WHO.set(self.name)
         async with (
-            Client(self._open(), dice=self.dice, now=self.office.loop.time, sleep=asyncio.sleep) as client,
+            Client(self._open(), rng=self.dice, now=self.office.loop.time, sleep=asyncio.sleep) as client,
             client.shared.held(),
         ):
             self._agent = client

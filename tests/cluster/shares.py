@@ -110,7 +110,7 @@ class _Office:
         """As many on each home."""
         name = self.names[number]
         member = MemberState.create(self.folder / name, name, issuer.federation_card, _PASSPHRASE, self.unix)
-        member.federation.live_at(f"node-{number % NODES}")
+        member.federation.choose_home(f"node-{number % NODES}")
         issuer.admit(member.card())
         token_exchange.fetch(member, issuer)
         member.save()

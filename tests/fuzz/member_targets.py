@@ -29,7 +29,7 @@ from tessera_host.issuer.relay_list import RelayList
 from tessera_host.keys import keystore
 from tessera_host.member import address_book, backup, composing, meeting, pacing, schema
 from tessera_host.member.accountant import Accountant
-from tessera_host.member.fixed_delay import Settling
+from tessera_host.member.fixed_delay import FixedDelay
 from tessera_host.member.inbox import Message
 from tessera_host.member.relay_sessions import Status
 from tessera_host.member.state import MemberState
@@ -340,15 +340,15 @@ class InfoAndAck(Target):
         before = len(self._relay.posts)
         async with ann.shared.held():
             may_post = pacing.next_post(state, False, random.Random(0)).seconds == 0
-            settling, relay = Settling(0, lambda: 0), state.federation.home
+            delay, relay = FixedDelay(0, lambda: 0), state.federation.home
             try:
-                return await ann._sender.slot(relay, state.wallet.for_posting, settling, may_post)
+                return await ann._sender.slot(relay, state.wallet.for_posting, delay, may_post)
             finally:
                 must(len(self._relay.posts) - before <= may_post, "a slot posted more than one record")
 
     async def _read_slot(self, ann: Client, state: MemberState) -> Any:
         async with ann.shared.held():
-            return await ann._fetcher.slot(state.federation.home, Settling(0, lambda: 0), 2)
+            return await ann._fetcher.slot(state.federation.home, FixedDelay(0, lambda: 0), 2)
 
     # -- what must hold
 
@@ -462,7 +462,7 @@ class Names(Target):
             added = allowed(UsageError, lambda: RelayList(RelayList.empty()).check(name, "relay.example", 8100))
             must((added is None) == good, "a relay's name is judged otherwise than the rule")
             free = name not in state.contacts.book
-            must(isinstance(invited, meeting.Step) == (good and free), "a command's name is judged otherwise")
+            must(isinstance(invited, meeting.MeetingStep) == (good and free), "a command's name is judged otherwise")
         if good:
             folder = meeting_dialog.Folder(self._parent)
             must(_is_in(folder._file(name, meeting.INVITE), self._parent), "a meeting's card leads elsewhere")

@@ -129,7 +129,7 @@ def client(state: MemberState, clock: RoundClock) -> Iterator[Client]:
         clock.now += -int(-seconds // 1)
 
     with mock.patch.object(sharing, "finished", _here), small_budget():
-        yield Client(state, dice=random.Random(0), now=clock, sleep=sleep)
+        yield Client(state, rng=random.Random(0), now=clock, sleep=sleep)
 
 
 # What stands where a value stood.

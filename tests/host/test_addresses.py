@@ -102,10 +102,10 @@ def test_a_server_listens_where_members_were_told_or_where_options_say(
     [
         (WSS, {}, "members were told wss://relay.example.org/berlin, which needs TLS"),
         (TCP, {"certificate": Path("x")}, "--certificate is for WebSockets"),
-        (TCP, {"websocket": "0"}, "no port to listen at"),
-        (TCP, {"websocket": "relay.example.org"}, "no port to listen at"),
-        (TCP, {"websocket": "::1"}, "no port to listen at"),
-        (TCP, {"websocket": "wss://relay.example.org:443/a"}, "no port to listen at"),
+        (TCP, {"websocket": "0"}, "not a port to listen on"),
+        (TCP, {"websocket": "relay.example.org"}, "not a port to listen on"),
+        (TCP, {"websocket": "::1"}, "not a port to listen on"),
+        (TCP, {"websocket": "wss://relay.example.org:443/a"}, "not a port to listen on"),
     ],
 )
 def test_options_that_make_no_sense_are_explained(told: Address, options: dict[str, object], wrong: str) -> None:

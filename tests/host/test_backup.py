@@ -72,9 +72,9 @@ def test_nothing_is_overwritten_and_kinds_are_told_apart(at: Setting) -> None:
     at.bob.close()
     with pytest.raises(KeystoreError, match="not overwritten"):
         backup.restore(file, PASSPHRASE, at.folder / "Bob", clock=at.clock)
-    with pytest.raises(KeystoreError, match="'member-backup' is wanted"):
+    with pytest.raises(KeystoreError, match="'member-backup' is needed"):
         backup.restore(at.folder / "Bob" / "member.keystore", PASSPHRASE, at.folder / "new", clock=at.clock)
-    with pytest.raises(KeystoreError, match="'member' is wanted"):
+    with pytest.raises(KeystoreError, match="'member' is needed"):
         Keystore.open(file, PASSPHRASE, "member")
     assert file.read_bytes() == before
 
@@ -88,7 +88,7 @@ def test_nothing_is_sent_in_the_epoch_of_the_restore(at: Setting) -> None:
     backup.write(at.ann, file)
     at.send("with the lost computer")
     restored(at, file)
-    with pytest.raises(NotPermitted, match="nothing is sent before"):
+    with pytest.raises(NotPermitted, match="nothing can be sent before"):
         at.send("from the new one")
     stored = len(at.relay.records)
     to_epoch(at, 1)

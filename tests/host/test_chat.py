@@ -116,7 +116,7 @@ async def test_that_a_contact_has_other_settings_stands_above_the_line(ann: Conv
         member.contacts.get("Bob").split = SplitView(0, True)
         member.save()
     async with ann.app.run_test() as pilot:
-        await ann.until(pilot, lambda: "Bob was given other settings than you" in ann.line("connection"))
+        await ann.until(pilot, lambda: "Bob was given different settings from yours" in ann.line("connection"))
 
 
 async def test_a_contact_whose_words_were_not_compared_is_marked(ann: Conversation) -> None:

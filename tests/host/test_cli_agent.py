@@ -80,7 +80,10 @@ def test_without_a_member_neither_agent_nor_chat_begins(typed: Typed, monkeypatc
     [
         (State(0, 1), "starting; nothing waiting"),
         (State(0, 1, "cellar", True, "", 1, waiting=2), "connected to cellar; 2 records waiting"),
-        (State(0, 1, "cellar", True, "", 40), "connected to cellar; nothing waiting; 40 rounds to catch up with"),
+        (
+            State(0, 1, "cellar", True, "", 40),
+            "connected to cellar; nothing waiting; the messages of the last 40 s are not read yet",
+        ),
         (
             State(0, 1, "cellar", False, "the relay is away; wait", waiting=1),
             "the relay is away; wait; 1 record waiting",

@@ -170,7 +170,7 @@ def test_words_that_differ_are_explained_and_the_contact_can_be_forgotten(met: D
     forget = "Forget bob and these keys? [y/n] "
     code, out, err = terminal.run("ann", "contact", "verify", "bob", script=[(question("bob"), "n"), (forget, "n")])
     assert code == 8
-    assert "may not be bob" in out
+    assert "may not be those of bob" in out
     assert met.json("ann", "contact", "show", "bob")["verified"] is False
     code, _, err = terminal.run("ann", "contact", "verify", "bob", script=[(question("bob"), "n"), (forget, "y")])
     assert code == 8
@@ -258,8 +258,8 @@ def test_cards_at_the_wrong_place_are_explained_and_change_nothing(met: Desk) ->
     met.fails(3, "your own answer card", "bob", "contact", "add", answer)
     met.fails(3, "your own invite card", "ann", "contact", "add", invite)
     met.fails(3, "your own confirm card", "ann", "contact", "add", confirm)
-    met.fails(3, "not to an invite of yours that is open", "carl", "contact", "add", answer)
-    met.fails(3, "of another meeting", "carl", "contact", "add", confirm)
+    met.fails(3, "does not belong to any of your open invites", "carl", "contact", "add", answer)
+    met.fails(3, "from another meeting", "carl", "contact", "add", confirm)
     met.fails(3, "this is a federation card", "bob", "contact", "add", met.file("federation.card"))
     met.fails(3, "damaged", "bob", "contact", "add", invite[:-9])
     met.fails(3, "cannot be read", "bob", "contact", "add", met.file("none"))

@@ -351,7 +351,7 @@ def test_an_identity_is_not_overwritten_by_another_invitation(tessera: Desk) -> 
     with tessera.serving():
         tessera.text("join", "ben.invitation", "--home", "ben")
         line = tessera.refused(2, "join", "cleo.invitation", "--home", "ben")
-        assert "another identity here already: ben at Office" in line
+        assert "already another identity here: ben at Office" in line
         assert "already used" in tessera.refused(5, "join", "ben.invitation", "--home", "thief")
 
 

@@ -158,14 +158,14 @@ def test_text_from_a_file_or_standard_input(ready: Desk, way: str) -> None:
 def test_messages_that_cannot_be_sent_are_refused(ready: Desk) -> None:
     ready.file("binary").write_bytes(b"\xff\x80")
     os.mkfifo(ready.file("pipe"))
-    ready.fails(3, "no ordinary file", "ann", "send", "bob", "--attach", ready.file("pipe"))
+    ready.fails(3, "not an ordinary file", "ann", "send", "bob", "--attach", ready.file("pipe"))
     ready.fails(3, "not UTF-8", "ann", "send", "bob", "caf\udce9")
     ready.file("long").write_bytes(bytes(3256))
     ready.fails(3, "--attach", "ann", "send", "bob", "--file", ready.file("binary"))
     ready.fails(2, "cannot be sent together", "ann", "send", "bob", "text", "--file", ready.file("binary"))
     ready.fails(3, "cannot be read", "ann", "send", "bob", "--file", ready.file("none"))
     ready.fails(3, "cannot be read", "ann", "send", "bob", "--attach", ready.file("none"))
-    ready.fails(3, "carries 3251 bytes", "ann", "send", "bob", "--attach", ready.file("long"))
+    ready.fails(3, "carries at most 3251 bytes", "ann", "send", "bob", "--attach", ready.file("long"))
     ready.fails(2, "empty", "ann", "send", "bob", "")
     ready.fails(2, "no contact 'carl'", "ann", "send", "carl", "text")
     ready.fails(2, "do not go together", "bob", "inbox", "--wait", "--offline")
@@ -189,7 +189,7 @@ def test_what_exceeds_the_day_s_budget_waits_and_says_so(thrifty: Any) -> None:
     code, out, _ = thrifty.run("ann", "budget")
     assert code == 0
     assert out.startswith("Today: 3 of 3 messages.\n") and "(3, 1e-3)-differentially private" in out
-    assert "The next one can leave from " in out and "2 records of what you wrote to go, from " in out
+    assert "The next one can leave from " in out and "2 records of what you wrote waiting, to leave from " in out
     tomorrow = short_local_time(thrifty.json("ann", "budget")["next_at"])
     _, out, _ = thrifty.run("ann", "send", "bob", "more")
     assert f"For bob, with the next command that reaches the relay: leaves from {later(tomorrow, out)} on" in out
@@ -216,7 +216,7 @@ def later(first: str, out: str) -> str:
 
 
 def test_what_takes_much_of_the_day_is_asked_about(thrifty: Any) -> None:
-    cost = "this takes 2 messages of a day, and there are 3 of today's 3 messages left"
+    cost = "this takes 2 messages, and 3 of today's 3 messages are left"
     thrifty.fails(5, cost, "ann", "send", "bob", "x" * 200)
     assert thrifty.json("ann", "budget")["waiting"] == 0
     code, _, err = thrifty.run("ann", "send", "bob", "x" * 200, "--yes", "--no-wait")
@@ -230,7 +230,7 @@ def test_at_a_terminal_it_is_a_question(thrifty: Any, answer: bool, code: int, w
     thrifty.monkeypatch.setattr(output, "has_terminal", lambda: True)
     thrifty.monkeypatch.setattr(typer, "confirm", lambda question, **_: [asked.append(question), answer][1])
     assert thrifty.run("ann", "send", "bob", "x" * 200, "--no-wait")[0] == code
-    assert asked == ["This takes 2 messages of a day, and there are 3 of today's 3 messages left. Send it?"]
+    assert asked == ["This takes 2 messages, and 3 of today's 3 messages are left. Send it?"]
     assert thrifty.json("ann", "budget")["waiting"] == waiting
 
 
@@ -275,7 +275,7 @@ def test_parts_that_have_come_are_told_before_the_message_is_whole(ready: Any) -
     ready.json("ann", "send", "bob", "x" * 600, "--no-wait")
     ready.clock.next_round()
     code, out, _ = ready.run("bob", "inbox")
-    assert code == 0 and "(of a message from ann 1 of 4 parts have come; it is shown when all have)" in out
+    assert code == 0 and "(1 of 4 parts of a message from ann have arrived; it is shown when all have)" in out
     assert ready.json("bob", "inbox", "--offline")["arriving"] == [{"contact": "ann", "got": 1, "parts": 4}]
 
 
@@ -284,7 +284,7 @@ def test_parts_that_have_come_are_told_before_the_message_is_whole(ready: Any) -
 
 def test_words_without_quotes_are_one_text_and_blanks_are_none(ready: Any) -> None:
     ready.json("ann", "send", "bob", "two", "words")
-    ready.fails(2, "empty", "ann", "send", "bob", "   ")
+    ready.fails(2, "only spaces", "ann", "send", "bob", "   ")
     ready.clock.next_round()
     assert texts(ready) == ["two words"]
 
@@ -294,7 +294,7 @@ def test_a_contact_is_found_whatever_the_capitals_and_a_near_one_is_named(ready:
     assert len(ready.json("ann", "sent", "Bob")["sent"]) == 1
     assert ready.json("ann", "contact", "show", "Bob")["name"] == "bob"
     ready.fails(2, "did you mean 'bob'?", "ann", "send", "bop", "hello")
-    ready.fails(2, "known: bob", "ann", "inbox", "carol")
+    ready.fails(2, "your contacts: bob", "ann", "inbox", "carol")
 
 
 def test_output_that_cannot_be_written_is_no_bug(ready: Any) -> None:
@@ -340,7 +340,7 @@ def test_while_a_contact_has_other_settings_commands_show_what_they_have_and_end
     for again in (False, True):  # as long as it stands
         code, out, err = ready.run("ann", *command, "--json")
         assert code == IntegrityError.exit_code == 8
-        assert "error: your contact bob was given other settings than you" in err
+        assert "error: your contact bob was given different settings from yours" in err
         assert "tessera contact rekey bob" in err
         if not again:
             assert field(json.loads(out))
@@ -349,7 +349,7 @@ def test_while_a_contact_has_other_settings_commands_show_what_they_have_and_end
 def test_whoever_writes_to_a_contact_with_other_settings_is_told(ready: Desk) -> None:
     alarmed(ready)
     code, _, err = ready.run("ann", "send", "bob", "hello")
-    assert code == 0 and "bob was given other settings than you" in err
+    assert code == 0 and "bob was given different settings from yours" in err
 
 
 def test_a_message_of_a_newer_program_is_shown_as_one(ready: Desk) -> None:
@@ -504,7 +504,7 @@ def test_inbox_of_one_contact_leaves_the_others_new(ready: Desk) -> None:
     ready.json("ann", "send", "bob", "hello")
     ready.clock.next_round()
     ready.json("bob", "contact", "add", "carl")
-    ready.fails(2, "known: ann", "bob", "inbox", "carl")
+    ready.fails(2, "your contacts: ann", "bob", "inbox", "carl")
     assert texts(ready, "bob", "ann") == ["hello"]
 
 
@@ -578,7 +578,7 @@ def test_sent_lists_states_for_people(ready: Desk) -> None:
     ready.fails(6, "leaves with the next command", "ann", "send", "bob", "again")
     _, out, _ = ready.run("ann", "sent", "bob")
     assert " to bob: hello\n    posted, can be read from " in out
-    assert " to bob: again\n    sealed, not acknowledged; leaves again from " in out
+    assert " to bob: again\n    sent, but the relay did not acknowledge it; leaves again from " in out
 
 
 # -- the earlier word, and the relay
@@ -604,7 +604,7 @@ def test_status_shows_round_digest_tier_and_clocks(desk: Desk) -> None:
     assert (found["open_round"], found["own_round"], found["rounds_apart"], found["epoch"]) == (8, 9, -1, 1)
     assert (found["tier"], found["relay"]) == (curve.TIER, "relay-0")
     _, out, _ = desk.run("ann", "status")
-    assert "the relay is 1 round behind" in out
+    assert "behind (1 round)" in out
     desk.relay.rounds_fast = 7
     desk.fails(9, "clock", "ann", "status")
 
@@ -621,7 +621,7 @@ def test_status_warns_before_the_schedule_ends(desk: Desk) -> None:
 def test_status_has_the_proof_of_two_sets_that_exclude_each_other(desk: Desk) -> None:
     desk.new("ann")
     desk.relay.claimed = desk.federation.make_set(1, epsilon=2_000_000)
-    desk.fails(8, "exclude each other", "ann", "status")
+    desk.fails(8, "contradict each other", "ann", "status")
     desk.relay.claimed = None
     code, out, err = desk.run("ann", "status", "--json")
     assert code == IntegrityError.exit_code and "show it to your colleagues" in err

@@ -55,7 +55,7 @@ class Pair:
 
     def client(self, member: MemberState) -> Client:
         """With dice by which no visit to the issuer is due at once, as one in an epoch's seconds is."""
-        return Client(member, dice=random.Random(1), now=self.time, sleep=self.time.sleep)
+        return Client(member, rng=random.Random(1), now=self.time, sleep=self.time.sleep)
 
 
 @pytest.fixture
@@ -366,13 +366,13 @@ def message(parts: int) -> Sent:
     return Sent("Bob", [0], "x", None, 1, 0, [None] * parts, 0)
 
 
-def test_a_bar_says_which_part_went_in_which_round_and_when_the_next_goes() -> None:
+def test_a_bar_says_which_part_was_posted_and_when_the_next_goes() -> None:
     console, out = screen()
     with progress.of_parts(message(5), console) as told:
         told(Posted("Bob", Part(0, 1, 5, 1, b""), 812))
         told(Wait(240.0, ROUND))
         console.print("")
-    assert "part 1 of 5 posted in round 812" in out.getvalue()
+    assert "part 1 of 5 posted" in out.getvalue()
     assert "next in 4 min" in out.getvalue()
 
 

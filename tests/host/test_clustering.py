@@ -166,7 +166,7 @@ def test_a_relay_that_is_replaced_or_added_leaves_the_topology(office):
     there = known(office)
     assert there.topology.copies == 3 and there.copies(5) == 2, "on all that there are"
     _, out, _ = office("issuer", "show", "issuer")
-    assert "of which there are 2 now" in out
+    assert "but there are 2 now" in out
     assert cluster(office)["copies"] == 3, "its place is kept"
     office.json("relay", "new", "two", "third", "--issuer", "issuer", "--host", "two.example")
     office.json("relay", "new", "four", "four", "--issuer", "issuer", "--host", "four.example")
@@ -181,7 +181,7 @@ def test_a_plan_with_copies_founds_an_office_with_them(tessera):
     assert "Every record is kept on 2 relays (mesh): make at least as many." in out and "send 10 short messages" in out
     tessera("relay", "new", "one", "one", "--issuer", "issuer", "--host", "127.0.0.1")
     assert known(tessera).topology == Topology(MESH, 2) and known(tessera).copies(1) == 1
-    assert "of which there is 1 now" in tessera("issuer", "show", "issuer")[1]
+    assert "but there is 1 now" in tessera("issuer", "show", "issuer")[1]
     tessera("relay", "new", "two", "two", "--issuer", "issuer", "--host", "two.example")
     assert known(tessera).copies(1) == 2
 

@@ -208,7 +208,7 @@ def test_command_does_the_same_locked_and_unlocked(words: tuple[str, ...], comma
 def test_nobody_is_asked_for_the_passphrase_of_what_is_not_there(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TESSERA_PASSPHRASE_FILE")
     monkeypatch.setattr("getpass.getpass", lambda *_: pytest.fail("asked for the passphrase"))
-    desk.fails(4, "there is no member at", "nobody", "unlock")
+    desk.fails(4, "there is no member's keystore in", "nobody", "unlock")
     desk.fails(4, "there is no file", "nobody", "restore", desk.file("none"))
 
 

@@ -183,10 +183,10 @@ def test_meetings_are_listed_and_can_be_dropped(ann: Person, bob: Person) -> Non
     answer = bob.answer(invite)
     assert ann.contacts.meetings() == [{"name": "Bob", "waiting_for": "answer"}]
     assert bob.contacts.meetings() == [{"name": "Ann", "waiting_for": "confirm"}]
-    ann.refuses(UsageError, "meeting a 'Bob' already", ann.contacts.invite, "Bob", EPOCH)
+    ann.refuses(UsageError, "a meeting with 'Bob' is already under way", ann.contacts.invite, "Bob", EPOCH)
     ann.contacts.remove("Bob")
     assert ann.contacts.meetings() == []
-    ann.refuses(InvalidInput, "no open invite", ann.contacts.confirm, answer)
+    ann.refuses(InvalidInput, "any open invite", ann.contacts.confirm, answer)
     ann.refuses(UsageError, "no contact 'Bob'", ann.contacts.remove, "Bob")
 
 
@@ -207,9 +207,9 @@ def test_repeated_cards_are_refused(ann: Person, bob: Person) -> None:
     answer = bob.answer(invite)
     bob.refuses(InvalidInput, "answered this invite already", bob.answer, invite, "Ann again")
     _, confirm = ann.contacts.confirm(answer)
-    ann.refuses(InvalidInput, "no open invite", ann.contacts.confirm, answer)
+    ann.refuses(InvalidInput, "any open invite", ann.contacts.confirm, answer)
     bob.contacts.accept(confirm)
-    bob.refuses(InvalidInput, "no open answer", bob.contacts.accept, confirm)
+    bob.refuses(InvalidInput, "any open answer", bob.contacts.accept, confirm)
     bob.refuses(NotPermitted, "your contact 'Ann'", bob.answer, invite, "Ann again")
 
 
@@ -217,9 +217,9 @@ def test_swapped_cards_are_refused(ann: Person, bob: Person) -> None:
     invite = ann.contacts.invite("Bob", EPOCH)
     answer = bob.answer(invite)
     _, confirm = ann.contacts.confirm(answer)
-    bob.refuses(InvalidInput, "'answer'.*'confirm' is wanted", bob.contacts.accept, answer)
-    ann.refuses(InvalidInput, "'invite'.*'answer' is wanted", ann.contacts.confirm, invite)
-    ann.refuses(InvalidInput, "'confirm'.*'invite' is wanted", ann.answer, confirm)
+    bob.refuses(InvalidInput, "'answer'.*'confirm' is needed", bob.contacts.accept, answer)
+    ann.refuses(InvalidInput, "'invite'.*'answer' is needed", ann.contacts.confirm, invite)
+    ann.refuses(InvalidInput, "'confirm'.*'invite' is needed", ann.answer, confirm)
 
 
 def test_own_cards_are_refused(ann: Person) -> None:
@@ -228,16 +228,16 @@ def test_own_cards_are_refused(ann: Person) -> None:
 
 def test_cards_for_someone_else_are_refused(ann: Person, bob: Person, eve: Person) -> None:
     answer = bob.answer(ann.contacts.invite("Bob", EPOCH))
-    eve.refuses(InvalidInput, "no open invite", eve.contacts.confirm, answer)
+    eve.refuses(InvalidInput, "any open invite", eve.contacts.confirm, answer)
     _, confirm = ann.contacts.confirm(answer)
-    eve.refuses(InvalidInput, "no open answer", eve.contacts.accept, confirm)
+    eve.refuses(InvalidInput, "any open answer", eve.contacts.accept, confirm)
 
 
 def test_two_answers_to_one_invite_make_one_contact(ann: Person, bob: Person, eve: Person) -> None:
     invite = ann.contacts.invite("Bob", EPOCH)
     first, second = bob.answer(invite), eve.answer(invite)
     ann.contacts.confirm(first)
-    ann.refuses(InvalidInput, "no open invite", ann.contacts.confirm, second)
+    ann.refuses(InvalidInput, "any open invite", ann.contacts.confirm, second)
     assert ann.contacts.get("Bob").key == bob.identity.key
 
 
@@ -274,7 +274,7 @@ def test_changed_confirm_is_refused(ann: Person, bob: Person, field: str) -> Non
     _, confirm = ann.contacts.confirm(bob.answer(ann.contacts.invite("Bob", EPOCH)))
     size = len(cards.decode(confirm).fields[field])
     forged = changed(confirm, **{field: b"\x07" * size})
-    bob.refuses(IntegrityError, "does not fit the invite|signature", bob.contacts.accept, forged)
+    bob.refuses(IntegrityError, "does not match the invite|signature", bob.contacts.accept, forged)
     bob.contacts.accept(confirm)
 
 
@@ -287,14 +287,14 @@ def test_inviter_that_chooses_its_key_after_the_answer_is_refused(ann: Person, b
     second = contacts.second_transcript(first, answer.fields, chosen, nonce)
     fields = {"answer": hashes.tagged("answer", answer.payload), "x": chosen, "nonce": nonce}
     confirm = cards.encode("confirm", {**fields, "sig": ann.identity.sign(second)})
-    bob.refuses(IntegrityError, "does not fit the invite", bob.contacts.accept, confirm)
+    bob.refuses(IntegrityError, "does not match the invite", bob.contacts.accept, confirm)
 
 
 def test_man_in_the_middle_of_the_invite_is_noticed_by_the_answer(ann: Person, bob: Person) -> None:
     """Bob answers an invite whose mailbox was changed: Ann never made that invite."""
     invite = ann.contacts.invite("Bob", EPOCH)
     answer = bob.answer(changed(invite, mailbox=b"\x01" * 16))
-    ann.refuses(InvalidInput, "no open invite", ann.contacts.confirm, answer)
+    ann.refuses(InvalidInput, "any open invite", ann.contacts.confirm, answer)
 
 
 def test_key_of_small_order_is_refused(ann: Person, bob: Person) -> None:
@@ -329,7 +329,7 @@ def test_new_keys_are_for_the_identity_that_was_met_and_nobody_takes_a_contacts_
     for stranger in (eve, Person("Bob", federation.card())):
         if side == "inviter":
             answer = stranger.answer(ann.contacts.invite("Bob", EPOCH, rekey=True))
-            ann.refuses(NotPermitted, "the identity that signs it is another", ann.contacts.confirm, answer)
+            ann.refuses(NotPermitted, "a different identity signed it", ann.contacts.confirm, answer)
             ann.contacts.abandon("Bob")
         else:
             invite = stranger.contacts.invite("Ann", EPOCH)

@@ -89,7 +89,7 @@ def test_a_relay_that_is_away_holds_up_no_other(at: Cluster) -> None:
 def test_every_copy_counts_in_the_day(at: Cluster) -> None:
     at.send("hello")
     budget = at.ann.accountant.budget(at.ann.now())
-    assert (budget.used, budget.copies) == (2, 2) and "a message is 2" in str(budget)
+    assert (budget.used, budget.copies) == (2, 2) and "a message takes 2" in str(budget)
 
 
 def test_nothing_is_taken_back_that_one_relay_has(at: Cluster) -> None:
@@ -235,7 +235,7 @@ def test_words_say_posted_and_safe_only_where_there_are_copies() -> None:
     two = replace(one, copies=2, relays=2)
     assert in_words(two, state) == words.replace("posted", "posted and safe", 1) and mark(two) == "✓✓"
     some = replace(two, unsafe=1, relays=1)
-    assert in_words(some, state).startswith("posted but not safe yet (at 1 of 2 relays), can be read from")
+    assert in_words(some, state).startswith("posted but not safe yet (on 1 of 2 relays), can be read from")
     assert mark(some) == "✓" and not some.is_safe
     assert in_words(replace(some, rounds=[5, None]), state).startswith("1 of 2 parts posted, the rest leaves")
 

@@ -9,7 +9,7 @@ import pytest
 
 from tessera_host.errors import RelayRefused, Unreachable
 from tessera_host.member import composing, meeting, news
-from tessera_host.member.fixed_delay import Settling
+from tessera_host.member.fixed_delay import FixedDelay
 from tessera_host.member.inbox import WAIT_ROUNDS, Message
 from tessera_host.member.relay_sessions import Greeted, RelaySessions
 from tessera_host.protocol import topology
@@ -238,6 +238,6 @@ def test_a_relay_that_answers_when_its_time_is_over_ends_nothing(at: Cluster, mo
         return greeted
 
     monkeypatch.setattr(RelaySessions, "greet", late)
-    with pytest.raises(RelayRefused, match="nothing of yours"):
-        asyncio.run(correspondence.fetcher(at.bob).slot(gone, Settling(0, lambda: 0.0, asyncio.sleep), 8))
+    with pytest.raises(RelayRefused, match="no longer keeps"):
+        asyncio.run(correspondence.fetcher(at.bob).slot(gone, FixedDelay(0, lambda: 0.0, asyncio.sleep), 8))
     assert 2 not in at.bob.inbox.pointers

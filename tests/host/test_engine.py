@@ -45,7 +45,7 @@ class World:
             SharedMember(member),
             correspondence.sender(member),
             correspondence.fetcher(member),
-            dice=random.Random(seed),
+            rng=random.Random(seed),
             now=self.time,
             monotonic=self.time,
             sleep=self.time.sleep,
@@ -307,7 +307,7 @@ def test_a_relay_in_another_epoch_gets_no_token(world: World) -> None:
     choose = engine._chooser(ann, home, 0)
     key = ann.wallet.key(0, home.id)
     assert choose is not None and choose(key).epoch == 0
-    with pytest.raises(NotPermitted, match="epoch is another"):
+    with pytest.raises(NotPermitted, match="different epochs"):
         choose(key._replace(epoch=1))
     ann.release()
 

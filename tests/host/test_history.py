@@ -120,7 +120,7 @@ def test_files_are_cut_and_put_together(name: str, content: bytes) -> None:
 def test_the_largest_file_fits_and_one_byte_more_does_not() -> None:
     room = 15 * 208 + 136 - 1 - len("f.bin")
     assert len(records.split_file("f.bin", bytes(room), 0)) == 16
-    with pytest.raises(InvalidInput, match=f"carries {room} "):
+    with pytest.raises(InvalidInput, match=f"carries at most {room}"):
         records.split_file("f.bin", bytes(room + 1), 0)
     with pytest.raises(InvalidInput, match="name"):
         records.split_file("n" * 256, b"", 0)

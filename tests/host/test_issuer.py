@@ -1363,11 +1363,11 @@ def test_two_sets_after_one_are_a_contradiction(desk, tmp_path):
     other = desk.newest
     assert contradict(one, other) and contradict(other, one)
     assert federation.refresh(card, 1)
-    with pytest.raises(IntegrityError, match="exclude each other"):
+    with pytest.raises(IntegrityError, match="contradict each other"):
         federation.refresh(desk.issuer.federation_card, 1)
     assert federation.budget == {"epsilon": "2", "delta": "2e-5"}
     desk.issuer.renew()
-    with pytest.raises(IntegrityError, match="exclude each other"):
+    with pytest.raises(IntegrityError, match="contradict each other"):
         federation.adopt(desk.newest.blob, 1)
 
 

@@ -180,7 +180,7 @@ def test_what_is_no_backup_is_refused(office: Office, tessera: Desk) -> None:
     assert "not a Tessera keystore" in tessera.refused(4, "issuer", "restore", "text", "anew")
     assert "there is no file" in tessera.refused(4, "issuer", "restore", "nothing", "anew")
     line = tessera.refused(4, "issuer", "restore", "issuer/issuer.keystore", "anew")
-    assert "'issuer-backup' is wanted" in line
+    assert "'issuer-backup' is needed" in line
     tessera.text("issuer", "backup", "issuer", "one.backup")
     (office.folder / "passphrase").write_text("incorrect horse")
     assert "wrong passphrase" in tessera.refused(4, "issuer", "restore", "one.backup", "anew")

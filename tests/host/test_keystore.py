@@ -96,7 +96,7 @@ def test_header_is_authenticated(tmp_path: Path) -> None:
 
 
 def test_another_kind_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(KeystoreError, match="kind 'test', 'issuer' is wanted"):
+    with pytest.raises(KeystoreError, match="kind 'test', but 'issuer' is needed"):
         Keystore.open(made(tmp_path), "phrase", "issuer")
 
 
@@ -158,7 +158,7 @@ def test_a_file_system_without_locks_is_no_warning(tmp_path: Path) -> None:
 
 
 def test_missing_file_and_empty_passphrase(tmp_path: Path) -> None:
-    with pytest.raises(KeystoreError, match="there is no test at"):
+    with pytest.raises(KeystoreError, match="there is no test's keystore in"):
         Keystore.open(tmp_path / "none", "phrase", "test")
     with pytest.raises(KeystoreError, match="empty passphrase"):
         Keystore.create(tmp_path / "x", "", "test", {})
@@ -490,7 +490,7 @@ def test_what_is_empty_is_not_saved(tmp_path: Path) -> None:
     before = path.read_bytes()
     with Keystore.open(path, "phrase", "test") as store:
         store.data = {}
-        with pytest.raises(KeystoreError, match="would lose all"):
+        with pytest.raises(KeystoreError, match="would erase all"):
             store.save()
     assert path.read_bytes() == before
     with pytest.raises(KeystoreError):

@@ -127,7 +127,7 @@ def test_a_file_that_was_cut_or_written_over_never_gives_another_value(tmp_path:
 
 def test_another_kind_and_no_keystore_at_all_are_refused(tmp_path: Path) -> None:
     path = made(tmp_path)
-    with pytest.raises(KeystoreError, match="kind 'test', 'issuer' is wanted"):
+    with pytest.raises(KeystoreError, match="kind 'test', but 'issuer' is needed"):
         KeystoreDatabase.open(path, "phrase", "issuer")
     with pytest.raises(KeystoreError, match="there is no test"):
         opened(tmp_path / "none")
@@ -142,7 +142,7 @@ def test_a_keystore_of_the_older_form_is_refused_with_a_way_out(tmp_path: Path) 
     before = path.read_bytes()
     with pytest.raises(KeystoreError, match="older version of tessera") as caught:
         KeystoreDatabase.open(path, "phrase", "issuer")
-    assert "go on with that version, or begin anew in another directory" in str(caught.value)
+    assert "use that version, or begin anew in another directory" in str(caught.value)
     assert path.read_bytes() == before
 
 
@@ -180,7 +180,7 @@ def test_a_file_that_was_replaced_meanwhile_is_noticed(tmp_path: Path) -> None:
         store.release()
         path.unlink()
         made(tmp_path)
-        with pytest.raises(KeystoreError, match="replaced meanwhile"), store.held():
+        with pytest.raises(KeystoreError, match="replaced while this program used it"), store.held():
             pass
         assert not store.is_held
 
@@ -193,7 +193,7 @@ def test_the_key_opens_it_without_the_passphrase_until_that_is_another(tmp_path:
     assert keystore_database.salt_of(path) == derived.salt
     path.unlink()
     made(tmp_path)
-    with pytest.raises(WrongPassphrase, match="another passphrase"):
+    with pytest.raises(WrongPassphrase, match=r"the passphrase of .*was changed"):
         KeystoreDatabase.open(path, derived, "test")
 
 

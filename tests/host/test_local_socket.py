@@ -198,7 +198,7 @@ def test_address_is_in_the_user_s_own_directory(runtime: Path, tmp_path: Path) -
 
 def test_directory_that_others_can_use_is_refused(runtime: Path) -> None:
     local_socket.address("agent", runtime).parent.chmod(0o755)
-    with pytest.raises(KeystoreError, match="others"):
+    with pytest.raises(KeystoreError, match="other users can open"):
         local_socket.address("agent", runtime)
 
 

@@ -67,8 +67,8 @@ def full(folder: Path, monkeypatch: pytest.MonkeyPatch) -> MemberState:
     meeting.invite(ann, "Dora")
     meeting.answer(ann, meeting.invite(carl, "Ann"), "Carl")
     clock.to_epoch(1)
-    errand = token_exchange.TokenErrand(ann, 1)
-    errand.take(issuer.offer(str(errand.card())))
+    exchange = token_exchange.TokenExchange(ann, 1)
+    exchange.take(issuer.offer(str(exchange.card())))
     ann.wallet.request(1, 1, clock())
     ann.save()
     bob.close()
@@ -218,7 +218,7 @@ def without(data: dict[str, Any], name: str) -> dict[str, Any]:
         (lambda data: replaced(data, ("federation", "newest"), bytes(32)), "no newest parameters"),
         (lambda data: replaced(data, ("federation", "sets"), {}), "no newest parameters"),
         (lambda data: replaced(data, ("renewal", "statement"), bytes(92)), "not a time statement"),
-        (lambda data: replaced(data, ("evidence", "heads"), {bytes(32): bytes(240)}), "evidence is wrong in itself"),
+        (lambda data: replaced(data, ("evidence", "heads"), {bytes(32): bytes(240)}), "evidence is not valid"),
         (lambda data: data | {"schema": "2"}, "version"),
     ],
 )
@@ -235,6 +235,6 @@ def test_keys_that_are_none_are_refused_and_the_lock_is_given_back(tmp_path: Pat
     for number, wrong in enumerate(({"secret": bytes(32)}, *saying)):
         home = tmp_path / str(number)
         Keystore.create(home / "member.keystore", PASSPHRASE, "member", schema.write(ann.data) | wrong).close()
-        with pytest.raises(KeystoreError, match="keys that are none"):
+        with pytest.raises(KeystoreError, match="keys that are not valid"):
             MemberState.open(home, PASSPHRASE)
         Keystore.open(home / "member.keystore", PASSPHRASE, "member", lock_wait_seconds=0).close()

@@ -81,7 +81,7 @@ def test_the_option_stands_before_the_command_and_counts_for_it_alone(capsys: py
     assert cli.run(["inbox", "--proxy", "socks5://proxy.example"]) == 2
     assert "write it before the command: tessera --proxy URL COMMAND" in capsys.readouterr().err
     assert cli.run(["--proxy", "ftp://proxy.example", "exit-codes"]) == 2
-    assert "--proxy names no proxy that tessera can use" in capsys.readouterr().err
+    assert "--proxy does not name a proxy that tessera can use" in capsys.readouterr().err
     assert cli.run(["--proxy", "socks5://proxy.example", "exit-codes"]) == 0
     assert name_of() is None
 
@@ -108,7 +108,7 @@ def test_how_a_proxy_is_written(
     "text", ["ftp://a", "https://a:3128", "socks4://a", "http://", "http://a:0", "http://a/b", "x y"]
 )
 def test_what_is_no_proxy_is_refused_and_not_repeated(text: str) -> None:
-    with pytest.raises(UsageError, match="--proxy names no proxy that tessera can use") as error:
+    with pytest.raises(UsageError, match="--proxy does not name a proxy that tessera can use") as error:
         Proxy.read(text, "--proxy")
     assert text not in error.value.message
 
@@ -210,11 +210,11 @@ async def test_a_proxy_at_which_nothing_listens_is_named(scheme: str, monkeypatc
     monkeypatch.setenv("ALL_PROXY", f"{scheme}://127.0.0.1:{port}")
     error = await refusal()
     assert f"through the proxy {scheme}://127.0.0.1:{port} (ALL_PROXY)" in error.message
-    assert "the proxy does not answer there: Connection refused" in error.message
-    assert "which ALL_PROXY names" in error.hint
+    assert "the proxy does not answer: Connection refused" in error.message
+    assert "that ALL_PROXY names" in error.hint
 
 
 async def test_what_is_no_socks_proxy_is_said_so() -> None:
     async with await asyncio.start_server(say_hello, "127.0.0.1", 0) as server:
         with proxies.using(f"socks5://127.0.0.1:{server.sockets[0].getsockname()[1]}"):
-            assert "the proxy refuses it, or is none of SOCKS5" in (await refusal()).message
+            assert "the proxy refuses the connection, or does not speak SOCKS5" in (await refusal()).message

@@ -108,7 +108,7 @@ async def test_another_key_than_the_root_s_is_not_the_operator(office: Office) -
     stranger = type(operator.signer)(blind.even_secret(99), operator.signer.master)
     forged = type(operator)(operator.parameters, operator.relays, operator.access_keys, stranger, operator.clock)
     (outcome,) = await pushing.push(forged, forged.relays)
-    assert outcome.refusal is not None and "did not take" in str(outcome.refusal)
+    assert outcome.refusal is not None and "did not accept" in str(outcome.refusal)
 
 
 async def test_an_issuer_whose_relay_has_a_newer_set_was_restored_and_goes_on_after_that(office: Office) -> None:

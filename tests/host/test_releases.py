@@ -105,12 +105,12 @@ def test_a_folder_that_is_no_finished_image_is_not_signed(issuer, tmp_path, chan
 
 def test_an_artifact_that_changed_since_the_build_is_not_signed(issuer, folder):
     (folder / "bundle.bin").write_bytes(b"other")
-    with pytest.raises(InvalidInput, match="not what image"):
+    with pytest.raises(InvalidInput, match="does not match image"):
         issuer.approve(folder)
 
 
-def test_what_is_no_release_is_said_to_be_none(folder):
-    with pytest.raises(InvalidInput, match="is no release"):
+def test_what_is_not_a_release_is_said_so(folder):
+    with pytest.raises(InvalidInput, match="is not a release"):
         releases.load(folder / "firmware.bin")
     with pytest.raises(InvalidInput, match="cannot be read"):
         releases.load(folder / "nothing")

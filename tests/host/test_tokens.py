@@ -137,7 +137,7 @@ def test_every_token_posts_in_turn(at: Setting) -> None:
         token.posted()
         used.append(token)
     assert used == at.wallet.of(KEY)
-    with pytest.raises(NotPermitted, match="used up"):
+    with pytest.raises(NotPermitted, match="used all posts"):
         at.wallet.for_posting(KEY)
     assert at.wallet.for_posting(KEY._replace(relay=OTHER)).left is None
 
@@ -156,7 +156,7 @@ def test_from_when_on_there_are_tokens_is_said(at: Setting) -> None:
     assert "you can write there from" in none.value.hint
     with pytest.raises(NoTokens) as none:
         at.wallet.for_posting(KEY._replace(epoch=EPOCH + AHEAD + 1))
-    assert "'tessera renew' gets some" in none.value.hint
+    assert "fetch some: tessera renew" in none.value.hint
 
 
 def test_there_are_no_tokens_beyond_the_schedule(at: Setting) -> None:
@@ -226,9 +226,9 @@ def changed(text: str, **fields: Any) -> str:
 def test_offer_and_answer_serve_once(at: Setting) -> None:
     offer = at.issuer.offer(at.request())
     answer = at.issuer.answer(str(at.wallet.challenge(offer)))
-    at.refuses(InvalidInput, "no open request", at.wallet.challenge, offer)
+    at.refuses(InvalidInput, "any open request", at.wallet.challenge, offer)
     at.wallet.finish(answer, EPOCH)
-    at.refuses(InvalidInput, "no open request", at.wallet.finish, answer, EPOCH)
+    at.refuses(InvalidInput, "any open request", at.wallet.finish, answer, EPOCH)
 
 
 def test_offer_for_something_else_is_refused(at: Setting) -> None:
@@ -236,12 +236,12 @@ def test_offer_for_something_else_is_refused(at: Setting) -> None:
     offers = cards.decode(offer).fields["offers"]
     epoch, relay, *nonces = offers[0]
     for match, change in (
-        ("not for what was asked", {"generation": GENERATION + 1}),
-        ("no open request", {"request": bytes([1]) * 32}),
+        ("does not match your request", {"generation": GENERATION + 1}),
+        ("any open request", {"request": bytes([1]) * 32}),
         ("a number in it is out of range", {"offers": [[epoch, relay, bytes(33), bytes(33)], *offers[1:]]}),
         ("an epoch or a relay without a key", {"offers": [[EPOCHS, relay, *nonces]]}),
         ("an epoch or a relay without a key", {"offers": [[epoch, 3, *nonces]]}),
-        ("more tokens than there are", {"offers": [offers[0]] * (TOKENS + 1)}),
+        ("more tokens than a member may have", {"offers": [offers[0]] * (TOKENS + 1)}),
     ):
         at.refuses(InvalidInput, match, at.wallet.challenge, changed(offer, **change))
     at.wallet.challenge(offer)
@@ -259,7 +259,7 @@ def test_answer_that_does_not_hold_is_refused_as_a_whole(at: Setting) -> None:
     ):
         text = changed(answer, answers=[*answers[:-1], forged])
         at.refuses(IntegrityError, "issuer", at.wallet.finish, text, EPOCH)
-    at.refuses(IntegrityError, "another number", at.wallet.finish, changed(answer, answers=answers[:-1]), EPOCH)
+    at.refuses(IntegrityError, "different number", at.wallet.finish, changed(answer, answers=answers[:-1]), EPOCH)
     swapped = [answers[1], answers[0], *answers[2:]]
     at.refuses(IntegrityError, "issuer", at.wallet.finish, changed(answer, answers=swapped), EPOCH)
     at.wallet.finish(answer, EPOCH)

@@ -131,7 +131,7 @@ def test_a_home_that_is_gone_is_the_next_in_the_order_and_stays_what_contacts_we
     for kind in (RING, MESH):
         made = office(Topology(kind), relays=4)
         known = Federation(read_card(made.card()), MAILBOX)
-        known.live_at("relay-1")
+        known.choose_home("relay-1")
         assert (known.home.id, known.home_id) == (2, 2)
         known.refresh(successor(made, 2, Topology(kind), 4), 3)
         assert (known.home.id, known.home_id) == (order(MAILBOX, 2, [1, 3, 4], Topology(kind))[0], 2)

@@ -434,7 +434,7 @@ def test_an_alarm_is_told_once_and_stands_until_new_keys(office: Office) -> None
 def test_the_alarm_says_what_is_wrong_and_what_to_do() -> None:
     said = views.alarm("Bob")
     assert said.exit_code == 8
-    assert "Bob was given other settings than you" in said.message
+    assert "Bob was given different settings from yours" in said.message
     assert "tessera status" in said.hint and "tessera contact rekey Bob" in said.hint
 
 

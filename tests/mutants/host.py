@@ -73,7 +73,7 @@ CHANGES: Changes = {
         ),
         Change(
             "next-part-at-the-rounds-first-second",
-            " - now + a_round(member, dice), ROUND)",
+            " - now + a_round(member, rng), ROUND)",
             " - now, ROUND)",
             of("client", "the_next_part_leaves_at_any_moment_of_the_next_round"),
         ),
@@ -89,7 +89,7 @@ CHANGES: Changes = {
     f"{_MEMBER}/sending.py": (
         Change(
             "no-settle-time-before-a-post",
-            "                await settling.done()\n",
+            "                await delay.done()\n",
             "",
             of("engine", "every_slots_frame_leaves_a_settle_time_after_the_answer_before_it"),
         ),
@@ -192,13 +192,13 @@ CHANGES: Changes = {
         ),
         Change(
             "no-settle-time-before-a-fetch",
-            "                    await settling.done()\n",
+            "                    await delay.done()\n",
             "",
             of("engine", "every_slots_frame_leaves_a_settle_time_after_the_answer_before_it"),
         ),
         Change(
             "settle-time-of-a-fetch-begins-before-the-answer",
-            "                    batches = await self._next(reading, end)\n                settling.begin()\n",
+            "                    batches = await self._next(reading, end)\n                delay.begin()\n",
             "                    batches = await self._next(reading, end)\n",
             of("engine", "every_slots_frame_leaves_a_settle_time_after_the_answer_before_it"),
         ),
@@ -746,7 +746,7 @@ CHANGES: Changes = {
             "token-card-goes-out-before-it-is-saved",
             "member.epoch(), member.now())\n        member.save()\n",
             "member.epoch(), member.now())\n",
-            of("tokenerrand", "no_token_is_lost_whatever_is_lost_on_the_way"),
+            of("token_exchange", "no_token_is_lost_whatever_is_lost_on_the_way"),
         ),
     ),
     f"{_MEMBER}/joining.py": (
@@ -792,7 +792,7 @@ CHANGES: Changes = {
         ),
         Change(
             "renewal-at-a-fixed-moment",
-            "        kept.due = int(self._dice.uniform(now, now + self._epoch_seconds()))\n",
+            "        kept.due = int(self._rng.uniform(now, now + self._epoch_seconds()))\n",
             "        kept.due = now\n",
             of("renewal", "the_moment_is_uniform_over_the_epoch_after_a_visit"),
         ),
@@ -829,7 +829,7 @@ CHANGES: Changes = {
         ),
         Change(
             "settle-time-is-not-that-of-the-round",
-            "return float(min(SETTLE_SECONDS, member.federation.newest.round_seconds / 20))",
+            "return float(min(DELAY_SECONDS, member.federation.newest.round_seconds / 20))",
             "return 0.0",
             of("engine", "every_slots_frame_leaves_a_settle_time_after_the_answer_before_it"),
         ),
@@ -853,8 +853,8 @@ CHANGES: Changes = {
         ),
         Change(
             "slots-to-the-rounds-very-end",
-            "return round_, end, moments(now, end, kinds, self._dice, federation.newest.round_seconds)",
-            "return round_, end, moments(now, end, kinds, self._dice, 0)",
+            "return round_, end, moments(now, end, kinds, self._rng, federation.newest.round_seconds)",
+            "return round_, end, moments(now, end, kinds, self._rng, 0)",
             of("engine", "no_slot_begins_at_the_end_of_a_round"),
         ),
         Change(
@@ -867,7 +867,7 @@ CHANGES: Changes = {
     f"{_AGENT}/schedule.py": (
         Change(
             "all-slots-at-once",
-            "slots = [Slot(dice.uniform(*part[kind]), kind, relay) for kind, relay in kinds]",
+            "slots = [Slot(rng.uniform(*part[kind]), kind, relay) for kind, relay in kinds]",
             "slots = [Slot(now, kind, relay) for kind, relay in kinds]",
             of("engine", "moments_are_spread_over_their_part_of_the_round"),
         ),

@@ -222,7 +222,7 @@ class Running:
             correspondence.fetcher(member),
             self._visiting(member) if self._visiting else None,
             at_once=True,
-            dice=self._dice[name],
+            rng=self._dice[name],
             now=self.cluster.clock.exactly,
             monotonic=self.loop.time,
         )

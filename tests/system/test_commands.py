@@ -221,7 +221,7 @@ def test_tokens_that_are_forged_or_for_another_epoch_are_refused_by_the_relay(of
     }
     for name, change in changed.items():
         with carol_with_other_tokens(office, name, change) as home:
-            assert "did not take what was shown" in office.refused(REFUSED, "send", "bob", "hello", "--home", home)
+            assert "did not accept the token" in office.refused(REFUSED, "send", "bob", "hello", "--home", home)
     assert office.json("fetch", "--home", office.home("carol"))["messages"] == []
 
 
@@ -280,7 +280,7 @@ def test_federation_card_that_was_changed_is_refused(office: Federation) -> None
     changed.write_text(cards.encode("federation", {**fields, "v": 2, "params": bytes(blob)}))
     home = office.home("frank")
     error = office.refused(INTEGRITY, "member", "new", "frank", "--home", home, "--federation", changed)
-    assert "cannot be believed" in error
+    assert "cannot be accepted" in error
     assert not home.exists()
 
 

@@ -205,7 +205,7 @@ def test_a_contact_that_is_none_is_named(office: Office) -> None:
     alice.run("send", "carol", "hello")
     asked(alice, ALICE_PHRASE)
     alice.read("error: there is no contact 'carol'")
-    alice.read("hint: known: bob")
+    alice.read("hint: your contacts: bob")
     alice.done(USAGE)
 
 

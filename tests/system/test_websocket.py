@@ -157,12 +157,12 @@ def test_everything_goes_through_socks(office: Office) -> None:
     ports = [int(port) for _, port in went]
     assert sorted(ports) == sorted([office.https, office.munich] * 2), "joining; the time; both relays' status"
     error = office.command.refused(UNREACHABLE, "--proxy", url, "relay", "time", "berlin", "--issuer", "issuer")
-    assert f"berlin through the proxy {url} (--proxy) cannot be reached: the proxy does not answer there" in error
+    assert f"berlin through the proxy {url} (--proxy) cannot be reached: the proxy does not answer" in error
     settings = office.folder / "config.toml"
     settings.write_text(f"proxy = '{url}'\n")
     error = office.command.refused(UNREACHABLE, "renew", "--home", "carol", TESSERA_CONFIG=str(settings))
     assert f"the issuer's service at wss://localhost:{office.https}/issuer through the proxy {url}" in error
-    assert "check the proxy, which the setting 'proxy' names" in error
+    assert "check the proxy that the setting 'proxy' names" in error
     assert "berlin" in office.command.tessera("--proxy", "none", *STATUS, code=REMARKED, TESSERA_CONFIG=str(settings))
 
 

@@ -137,7 +137,7 @@ class _Office:
                 members[name], _ = await begun.enter()
         introduce(*members.values())
         return {
-            name: Client(member, dice=random.Random(self.dice.random()), now=self.now, sleep=asyncio.sleep)
+            name: Client(member, rng=random.Random(self.dice.random()), now=self.now, sleep=asyncio.sleep)
             for name, member in members.items()
         }
 

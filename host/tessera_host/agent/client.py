@@ -5,7 +5,7 @@
         async for message in client.messages():
             print(message.contact, message.text)
 
-A client is one identity on one device: its keystore is the member's, made with `tessera join`. Between two steps the
+A client is one identity on one device: `tessera join` made its keystore. Between two steps the
 keystore is free, so the commands work beside it. Everything raises TesseraError and its subclasses (`errors`), whose
 text says what is wrong and what to do.
 
@@ -14,9 +14,9 @@ allows; what has to wait stays in the outbox, durably, and leaves with whatever 
 keeps copies a record goes to each of its relays: a message is posted once one has all of it, and safe once all have
 (`Sent.is_safe`); one that is away holds up nothing but its own copy. Whatever reaches
 the network visits the issuer when that is due (`renewal`); a visit that fails is told in `remarks`, and ends what was
-asked for only if that needs it. Who sees this computer's network sees that it posted. `run` hides
-that: it sends the same frames every round, whether there is something to say or not, and then everything goes through
-it. Worked examples are in `host/examples`.
+asked for only if that needs it. Anyone who watches this computer's network sees that it posted. `run`
+hides that: it sends the same frames every round, whether there is something to say or not, and then everything goes
+through it. Worked examples are in `host/examples`.
 """
 
 import asyncio
@@ -85,7 +85,7 @@ class Client:
         self,
         member: MemberState,
         *,
-        dice: random.Random | None = None,
+        rng: random.Random | None = None,
         now: Callable[[], float] = time.time,
         sleep: Sleep = asyncio.sleep,
         slow: Callable[[str], None] | None = None,
@@ -96,10 +96,10 @@ class Client:
         self._sessions = RelaySessions(member, slow)
         self._sender = Sender(member, self._sessions)
         self._fetcher = Fetcher(member, self._sessions)
-        self._dice = dice or random.SystemRandom()
+        self._rng = rng or random.SystemRandom()
         self._now = now
         self._sleep = sleep
-        self._renewal = Renewal(member, self._dice)
+        self._renewal = Renewal(member, self._rng)
         self._visiting = asyncio.Lock()
         self._failed: set[int] = set()  # relays that were posted to in vain the last time
         self._visits = 0  # to the issuer, as a relay wanted what this member did not have
@@ -122,6 +122,7 @@ class Client:
         return cls(await finished(lambda: _opened(place, secret, passphrase_file), undo=MemberState.close))
 
     async def close(self) -> None:
+        """Close the member's keystore."""
         await self.shared.close()
 
     async def __aenter__(self) -> Self:
@@ -131,25 +132,25 @@ class Client:
         await self.close()
 
     def take_remarks(self) -> list[str]:
-        """What the person is to be told besides what was asked for; each once."""
+        """Return what to tell the person besides what was asked for, each remark once."""
         taken, self._remarks[:] = list(self._remarks), []
         return taken
 
     # -- what is known, without a relay
 
     async def contacts(self) -> list[Contact]:
-        """By name."""
+        """List the contacts by name."""
         async with self.shared.held() as member:
             return [_contact(member, name) for name in sorted(member.contacts.book)]
 
     async def meetings(self) -> list[Meeting]:
-        """Those under way."""
+        """List the meetings under way."""
         async with self.shared.held() as member:
             return [Meeting(**each) for each in member.contacts.meetings()]
 
     async def inbox(self, contact: str | None = None, *, new: bool = False, take: bool = True) -> list[Message]:
-        """What was received, oldest first; with `new`, what was never given out before, which it now is (with
-        `take=False` only once `mark_read` says so)."""
+        """List what was received, oldest first. With `new`, only what was not shown before, which then counts as shown;
+        with `take=False` it does so only once `mark_read` is called."""
         async with self.shared.held() as member:
             if not new:
                 return [message for message in member.inbox.messages() if contact in (None, message.contact)]
@@ -160,33 +161,34 @@ class Client:
             return messages
 
     async def take_expired(self) -> int:
-        """How many rounds expired before `run` read them, if nobody was told of them yet; now somebody is."""
+        """Return how many rounds expired before `run` read them and were not reported yet; after this call they are."""
         if self._state is None:
             return 0
         taken, self._state.expired = self._state.expired, 0
         return taken
 
     async def mark_read(self, places: Iterable[Place]) -> None:
-        """Messages, by their `place`, that were shown and are not new any more."""
+        """Note that these messages, by their `place`, were shown."""
         async with self.shared.held() as member:
             member.inbox.mark_read(places)
             member.save()
 
     async def sent(self, contact: str | None = None) -> list[Sent]:
-        """What was sent, oldest first, and how far each part got. There is no read receipt."""
+        """List what was sent, oldest first, and how far each part got. There are no read receipts."""
         async with self.shared.held() as member:
             return composing.sent(member, contact)
 
     async def cancel(self, contact: str, first: int) -> Sent:
-        """Take back what has not left of a message, by the number of its first one (`Sent.messages`): what it was.
-        Raises NotPermitted if all of it has left."""
+        """Take back what has not left of a message, by the number of its first one (`Sent.messages`), and return what
+        it was. Raises NotPermitted if all of it has left."""
         async with self.shared.held() as member, self._sender.between_posts():
             taken = composing.cancel(member, contact, first)
             self._tell(Change("queued", {"contact": contact}))
             return taken
 
     async def budget(self) -> Budget:
-        """Today's messages, used and allowed, by the office's setting. Each part of a long message is one."""
+        """Compute how many messages of today are used and allowed by the office's settings. Each part of a long message
+        counts as one."""
         async with self.shared.held() as member:
             weigh = member.accountant.weighed(member.now())
         return await asyncio.to_thread(weigh)  # takes seconds if ε is small; nothing of the keystore is in it
@@ -267,7 +269,7 @@ class Client:
         return found
 
     async def resend(self, *, wait: bool = True, early: bool = True, progress: SendProgress | None = None) -> int:
-        """Post what waits in the outbox: how many records wait still."""
+        """Post what waits in the outbox, and return how many records still wait."""
         await self._renewed()
         async with self.shared.held() as member:
             relays, copies = self._sender.relays(), member.federation.copies(member.epoch())
@@ -279,8 +281,8 @@ class Client:
             return member.outbox.records()
 
     async def post_what_waits(self) -> None:
-        """Post what may leave at this moment, for a command that was for something else: what does not leave waits on,
-        and why is among the remarks. A relay that has just failed is not tried again."""
+        """Post what may leave at this moment, for a command that was called for something else. What does not leave
+        waits, and the reason is among the remarks. A relay that has just failed is not tried again."""
         async with self.shared.held() as member:
             copies = member.federation.copies(member.epoch())
             relays = [relay for relay in self._sender.relays() if copies == 1 or relay not in self._failed]
@@ -343,7 +345,7 @@ class Client:
                         tell(attempt)
                     if not isinstance(attempt, CellTaken):
                         continue
-                    pause = pacing.cell_taken(member, self._dice)
+                    pause = pacing.cell_taken(member, self._rng)
                 if not any(member.outbox.waiting(relay_id)):
                     return
             tell(pause)
@@ -356,7 +358,7 @@ class Client:
             return await self._sender.post_one(member.federation.relay_with_id(relay_id))
 
     def _pause(self, member: MemberState, relay_id: int, manner: "_Manner") -> Wait:
-        pause = pacing.next_post(member, relay_id, self._dice)
+        pause = pacing.next_post(member, relay_id, self._rng)
         if manner.early or pause.reason == pacing.DAY:
             return pause
         try:
@@ -364,8 +366,8 @@ class Client:
         except PostsUsedUp:
             return pause
         except NotPermitted:
-            return pacing.next_epoch(member, self._dice)  # one that it fetched now would be early
-        return pacing.next_epoch(member, self._dice) if token.early and token.left is None else pause
+            return pacing.next_epoch(member, self._rng)  # one that it fetched now would be early
+        return pacing.next_epoch(member, self._rng) if token.early and token.left is None else pause
 
     def _again(self, member: MemberState, sent: Sent) -> Sent:
         """How far it got by now. What is gone, because the contact is, is as it was."""
@@ -392,8 +394,8 @@ class Client:
             return report
 
     async def messages(self, trouble: Callable[[TesseraError], None] | None = None) -> AsyncIterator[Message]:
-        """Every new message, as it comes, for ever. Fetches once a round, or looks at what `run` has fetched. A relay
-        that is away for a while does not end it: `trouble` is told."""
+        """Iterate over every new message as it comes, without end. Fetches once a round, or looks at what `run` has
+        fetched. A relay that is away for a while does not end it: `trouble` is told."""
         while True:
             try:
                 found = await self.inbox(new=True) if self._engine else (await self.fetch()).messages
@@ -412,7 +414,7 @@ class Client:
         async with self.shared.held() as member:
             left = member.seconds_to_next_round()
             most = min(JITTER_SECONDS, member.federation.newest.round_seconds / 4)
-        await self._sleep(left + self._dice.uniform(_LEAST_WAIT_SECONDS, max(2 * _LEAST_WAIT_SECONDS, most)))
+        await self._sleep(left + self._rng.uniform(_LEAST_WAIT_SECONDS, max(2 * _LEAST_WAIT_SECONDS, most)))
 
     async def status(self, relay: str | None = None) -> Status:
         """Ask a relay, by default the home relay, for its round, parameters and curve tier. Raises IntegrityError if
@@ -483,7 +485,7 @@ class Client:
             renewal or self._renewal,
             at_once=at_once,
             early=early,
-            dice=self._dice,
+            rng=self._rng,
             now=self._now,
             sleep=self._sleep,
         )
@@ -505,7 +507,7 @@ class Client:
             subscription.put_nowait(change)
 
     def changes(self) -> AsyncIterator[Change]:
-        """What `run` does and what is queued, from this call on."""
+        """Iterate over what `run` does and what is queued, from this call on."""
         subscription: asyncio.Queue[Change] = asyncio.Queue()
         self._subscriptions.add(subscription)
 
@@ -519,7 +521,7 @@ class Client:
         return following()
 
     async def state(self) -> State:
-        """How `run` does."""
+        """Describe the state of `run`."""
         async with self.shared.held() as member:
             parameters = member.federation.newest
             if self._state is None:
@@ -551,7 +553,7 @@ class _Manner(NamedTuple):
 
 
 def default_home() -> Path:
-    """The directory of the member's keystore if none is named."""
+    """Find the directory of the member's keystore if none is named."""
     named = os.environ.get("TESSERA_HOME")
     return Path(named) if named else config.home()
 

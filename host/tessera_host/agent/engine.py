@@ -4,8 +4,8 @@ A round has, for every relay that the mailbox of a contact of this member, or it
 session, which carries a record or nothing, and one fetch from each that its own is on: at random moments that were
 chosen before anybody looked at the outbox. Owns the course of rounds and what happens when a relay is away: an answer
 that does not come, or says no, ends the slot, and so does the end of the time that a slot may take; the next round has
-another. A slot that takes long does not hold up those after it. The moments are `schedule`'s, the frames `sending`'s
-and `fetching`'s.
+another. A slot that takes long does not hold up those after it. `schedule` draws the moments; `sending` and
+`fetching` send the frames.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from typing import Protocol
 
 from ..errors import NotPermitted, OutOfDate, TesseraError, Unreachable
 from ..member.fetching import Fetcher
-from ..member.fixed_delay import Settling, Sleep
+from ..member.fixed_delay import FixedDelay, Sleep
 from ..member.inbox import Message
 from ..member.relay_sessions import TokenChoice
 from ..member.schema import Token
@@ -31,7 +31,7 @@ from ..protocol.records import Part
 from ..protocol.relay_connection import HelloRefused
 from .schedule import FETCH, POST, EpochSchedule, Slot, moments
 
-SETTLE_SECONDS = 0.5
+DELAY_SECONDS = 0.5
 CATCH_UP_REQUESTS = 8  # a round: 128 rounds, or what 10 hours of 5 minutes bring
 # How long a slot may take, whatever a relay sends meanwhile: parts of a round, and at least so many seconds.
 _POST_PART, _FETCH_PART = 4, 2
@@ -53,7 +53,7 @@ class TokenRenewal(Protocol):
 
 @dataclass(frozen=True)
 class Connected:
-    """A slot went as it should; the round by the relay's clock is open."""
+    """A slot went well; this round is open by the relay's clock."""
 
     relay: str
     round: int
@@ -61,7 +61,8 @@ class Connected:
 
 @dataclass(frozen=True)
 class Trouble:
-    """A slot, or a renewal, did not: what is wrong and what to do; at which relay, if it was a slot."""
+    """A slot or a renewal failed: `error` says what is wrong and what to do; `relay` names the relay if it was a
+    slot."""
 
     error: TesseraError
     relay: str = ""
@@ -78,7 +79,7 @@ class CaughtUp:
 
 @dataclass(frozen=True)
 class Safe:
-    """A part that was posted is on all relays now that are to have it, where these are several."""
+    """A part that was posted is now on all relays that are to have it, where these are several."""
 
     contact: str
     part: Part
@@ -86,7 +87,7 @@ class Safe:
 
 @dataclass(frozen=True)
 class Split:
-    """A contact was given other settings than this member (`views.alarm`). It is told once."""
+    """A contact was given settings different from this member's (`views.alarm`). It is told once."""
 
     contact: str
 
@@ -99,7 +100,8 @@ Deadline = Callable[[float], AbstractAsyncContextManager[object]]
 
 
 class Engine:
-    """`run` until cancelled. Everything that happens is told to the listeners; nothing that goes wrong ends it."""
+    """The steady engine: `run` it until cancelled. Everything that happens is told to the listeners; nothing that goes
+    wrong ends it."""
 
     def __init__(
         self,
@@ -110,7 +112,7 @@ class Engine:
         *,
         at_once: bool = False,
         early: bool = True,
-        dice: random.Random | None = None,
+        rng: random.Random | None = None,
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Sleep = asyncio.sleep,
@@ -125,7 +127,7 @@ class Engine:
         self._renewal = renewal
         self._at_once = at_once
         self._early = early
-        self._dice = dice or random.SystemRandom()
+        self._rng = rng or random.SystemRandom()
         self._now = now
         self._monotonic = monotonic
         self._sleep = sleep
@@ -138,7 +140,7 @@ class Engine:
         self.listeners: set[Listener] = set()
 
     async def run(self) -> None:
-        """Round after round."""
+        """Go through round after round."""
         try:
             await self._rounds()
         finally:
@@ -198,7 +200,7 @@ class Engine:
             end = federation.round_start(round_ + 1)
             kinds = [(FETCH, relay) for relay in member.inbox.look(round_)]
             kinds += [(POST, relay) for relay in _relays(member, federation.epoch_of(round_))]
-            return round_, end, moments(now, end, kinds, self._dice, federation.newest.round_seconds)
+            return round_, end, moments(now, end, kinds, self._rng, federation.newest.round_seconds)
 
     async def _until(self, moment: float) -> None:
         while (left := moment - self._now()) > 0:
@@ -230,31 +232,31 @@ class Engine:
             except TimeoutError:
                 raise Unreachable(
                     f"the relay {slot.relay.name} did not finish within {seconds:.0f} s",
-                    "the next round has another try; if it recurs, tell IT",
+                    "it is tried again in the next round; if it recurs, tell IT",
                 ) from None
             self._tell(Connected(slot.relay.name, round_))
             self._tell_of_splits(member)
 
     async def _use(self, member: MemberState, slot: Slot, choose: TokenChoice | None) -> None:
-        settling = Settling(self._settle_seconds(member), self._monotonic, self._sleep)
+        delay = FixedDelay(self._delay_seconds(member), self._monotonic, self._sleep)
         if choose:
-            await self._post(member, slot.relay, choose, settling)
+            await self._post(member, slot.relay, choose, delay)
         else:
-            await self._fetch(member, slot.relay, settling)
+            await self._fetch(member, slot.relay, delay)
 
-    def _settle_seconds(self, member: MemberState) -> float:
-        return float(min(SETTLE_SECONDS, member.federation.newest.round_seconds / 20))
+    def _delay_seconds(self, member: MemberState) -> float:
+        return float(min(DELAY_SECONDS, member.federation.newest.round_seconds / 20))
 
-    async def _post(self, member: MemberState, relay: Relay, choose: TokenChoice, settling: Settling) -> None:
+    async def _post(self, member: MemberState, relay: Relay, choose: TokenChoice, delay: FixedDelay) -> None:
         may_post = member.accountant.may_post(member.now(), relay.id)
-        posted = await self._sender.slot(relay, choose, settling, may_post)
+        posted = await self._sender.slot(relay, choose, delay, may_post)
         if isinstance(posted, Posted):
             self._tell(posted)
         elif posted and posted.safe:
             self._tell(Safe(posted.contact, posted.part))
 
-    async def _fetch(self, member: MemberState, relay: Relay, settling: Settling) -> None:
-        report = await self._fetcher.slot(relay, settling, CATCH_UP_REQUESTS)
+    async def _fetch(self, member: MemberState, relay: Relay, delay: FixedDelay) -> None:
+        report = await self._fetcher.slot(relay, delay, CATCH_UP_REQUESTS)
         for message in report.messages:
             self._tell(message)
         behind = max(0, member.round() - member.inbox.pointers.reached)
@@ -270,7 +272,7 @@ class Engine:
 
         def choose(key: TokenKey) -> Token:
             if key.epoch != epoch:
-                raise NotPermitted("the relay's epoch is another than this computer's", "it passes within a round")
+                raise NotPermitted("the relay and this computer are in different epochs", "this passes within a round")
             turn = schedule.turn(key.relay, round_ - member.federation.first_round(epoch))
             return member.wallet.for_posting_turn(key, turn)
 

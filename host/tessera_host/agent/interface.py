@@ -19,8 +19,8 @@ from .engine import CaughtUp, Connected, Event, Safe, Split, Trouble
 
 @dataclass(frozen=True)
 class Contact:
-    """Someone this member has met. `verified`: the six words were compared. `split`: was given other settings than this
-    member (`views.alarm`). `key` is its identity's, in hex."""
+    """Someone this member has met. `verified`: the six words were compared. `split`: was given settings different from
+    this member's (`views.alarm`). `key` is the identity's key, in hex."""
 
     name: str
     verified: bool
@@ -33,7 +33,7 @@ class Contact:
 
 @dataclass(frozen=True)
 class Meeting:
-    """One that is under way, and the kind of card that it waits for."""
+    """A meeting that is under way, and the kind of card that it waits for."""
 
     name: str
     waiting_for: str
@@ -70,7 +70,7 @@ class State:
         return self.genesis + round_ * self.round_seconds
 
     def note(self, event: Event) -> None:
-        """What an event of the engine says about it."""
+        """Take in what an event of the engine says."""
         if isinstance(event, Connected):
             self.connected, self.relay, self.trouble = True, event.relay, ""
             self.away.pop(event.relay, None)
@@ -91,15 +91,15 @@ class State:
 
 @dataclass(frozen=True)
 class Change:
-    """Something happened: "message", "posted", "safe", "connected", "trouble", "split", "caught-up" or "queued", and
-    what about it."""
+    """Something that happened: its kind ("message", "posted", "safe", "connected", "trouble", "split", "caught-up" or
+    "queued") and its fields."""
 
     kind: str
     fields: dict[str, Any] = field(default_factory=dict)
 
 
 class Talk(Protocol):
-    """`Client` and `AgentLink`, for whoever reads and writes messages."""
+    """What `Client` and `AgentLink` offer to programs that read and write messages."""
 
     async def contacts(self) -> list[Contact]: ...
 
@@ -127,7 +127,7 @@ class Talk(Protocol):
 
 
 def change_of(event: Event) -> Change:
-    """What listeners outside this process are told of an event."""
+    """Make the change that listeners outside this process are told of an event."""
     if isinstance(event, Message):
         return Change("message", {"contact": event.contact})
     if isinstance(event, Posted):
@@ -148,15 +148,15 @@ def change_of(event: Event) -> Change:
 
 
 def message_fields(message: Message) -> dict[str, Any]:
-    """A received message as JSON carries it."""
+    """Make the fields of a received message for JSON."""
     return {**asdict(message), "content": base64.b64encode(message.content).decode()}
 
 
 def sent_fields(sent: Sent) -> dict[str, Any]:
-    """A message of one's own as a command's JSON has it."""
+    """Make the fields of a sent message for JSON."""
     return {**asdict(sent), "state": sent.state, "safe": sent.is_safe}
 
 
 def read_message(fields: dict[str, Any]) -> Message:
-    """Raises KeyError, TypeError or ValueError for what is none."""
+    """Make a message from the fields of its JSON. Raises KeyError, TypeError or ValueError if they are not valid."""
     return typed.load(Message, {**fields, "content": base64.b64decode(fields["content"], validate=True)})

@@ -1,6 +1,6 @@
 """The commands' side of a running agent: the same calls as the client's, answered over its local socket.
 
-Owns the requests as they are sent and how the agent's errors come back as errors here. Their other end is `agent`'s.
+Owns the requests as they are sent and how the agent's errors come back as errors here. Their other end is in `server`.
 """
 
 import asyncio
@@ -35,13 +35,14 @@ class AgentLink:
 
     @classmethod
     async def find(cls, home: Path) -> Self | None:
-        """None if no agent runs for this home."""
+        """Connect to the agent of this home; None if none runs."""
         try:
             return cls(home, await local_socket.connect_home(PURPOSE, home))
         except Unreachable:
             return None
 
     async def close(self) -> None:
+        """End the conversation."""
         await self._connection.close()
 
     async def __aenter__(self) -> Self:
@@ -86,10 +87,11 @@ class AgentLink:
         return _read(State, (await self._ask("status")).get("state"))
 
     async def stop(self) -> None:
+        """Ask the agent to end."""
         await self._ask("stop")
 
     async def changes(self) -> AsyncIterator[Change]:
-        """What the agent does, from now on, over a conversation of its own; until the agent ends."""
+        """Iterate over what the agent does, from now on, over a connection of its own, until the agent ends."""
         async with await local_socket.connect_home(PURPOSE, self._home) as connection:
             await self._asked(connection, {"do": "subscribe"})
             async for found in connection:
@@ -106,7 +108,8 @@ class AgentLink:
             process = local_socket.process_of(PURPOSE, self._home)
             raise Unreachable(
                 f"the agent of this home (process {process}) does not answer",
-                "if it was stopped, let it go on, or end it: until then nothing else works with this keystore",
+                "if that process is suspended, let it continue or end it; until then no other "
+                "command can use this keystore",
             ) from None
 
 
@@ -131,7 +134,8 @@ def _understood(read: Callable[[], T]) -> T:
         return read()
     except (KeyError, TypeError, ValueError):
         raise InvalidInput(
-            "the agent's answer makes no sense here", "stop it and start it again: it may be of another version"
+            "this program does not understand the agent's answer",
+            "stop the agent and start it again: it may be another version",
         ) from None
 
 

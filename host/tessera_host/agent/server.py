@@ -32,7 +32,7 @@ Answer = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
 class Agent:
-    """Serves one client over a socket. `run` until stopped."""
+    """An agent that serves one client over a socket. `run` it until it is stopped."""
 
     def __init__(self, client: Client, home: Path) -> None:
         self._client = client
@@ -59,7 +59,8 @@ class Agent:
         early: bool = True,
         ready: Callable[[], None] = lambda: None,
     ) -> None:
-        """Until `stop` is asked for, or cancelled. Raises KeystoreError if an agent runs for this home already."""
+        """Serve until `stop` is asked for, or until cancelled. Raises KeystoreError if an agent already runs for this
+        home."""
         async with await local_socket.serve_home(PURPOSE, self._home, self._converse):
             ready()
             engine = asyncio.create_task(self._client.run(renewal, early=early))
@@ -73,6 +74,7 @@ class Agent:
                     await engine  # raises what ended it
 
     def stop(self) -> None:
+        """Have `run` end."""
         self._stopped.set()
 
     async def _converse(self, connection: Connection) -> None:
@@ -86,7 +88,9 @@ class Agent:
         try:
             answer = self._answers.get(str(request.get("do")))
             if answer is None:
-                raise UsageError("the agent does not know this request", "stop it and start it again: it may be older")
+                raise UsageError(
+                    "the agent does not know this request", "stop the agent and start it again: it may be older"
+                )
             return await answer(request)
         except (KeyError, TypeError, ValueError):
             error: TesseraError = InvalidInput("the agent cannot read this request", "update tessera")

@@ -47,7 +47,8 @@ class ServiceUnit:
 
 
 def agent_command(home: Path, passphrase_file: Path | None) -> list[str]:
-    """What the service runs. No secret is in it: the passphrase file is named, or the keystore has to be unlocked."""
+    """Make the command line that the service runs. It contains no secret: it names the passphrase file, or the keystore
+    has to be unlocked."""
     command = [sys.executable, "-m", "tessera_host", "agent", "--home", str(home.absolute())]
     if passphrase_file:
         command += ["--passphrase-file", str(passphrase_file.absolute())]
@@ -55,11 +56,12 @@ def agent_command(home: Path, passphrase_file: Path | None) -> list[str]:
 
 
 def unit_for(platform: str, command: list[str], home: Path, user_home: Path, is_default: bool) -> ServiceUnit:
-    """`platform` as in sys.platform. A home other than the default one has a service of its own name."""
+    """Make the service's file for this platform (as in sys.platform). A home other than the default one has a service
+    with a name of its own."""
     try:
         " ".join(command).encode()
     except UnicodeEncodeError:
-        raise UsageError("a service's file is UTF-8, and a name in it would not be", "rename the directory") from None
+        raise UsageError("a path for the service's file is not UTF-8", "rename the directory") from None
     suffix = "" if is_default else "-" + hashlib.sha256(str(home.absolute()).encode()).hexdigest()[:8]
     if platform == "darwin":
         return _launchd(command, user_home, suffix)
@@ -69,20 +71,24 @@ def unit_for(platform: str, command: list[str], home: Path, user_home: Path, is_
 
 
 def install(unit: ServiceUnit) -> Path:
-    """Write it to its place. Raises UsageError where there is none."""
+    """Write the file to its place. Raises UsageError where the system has no such file."""
     if unit.path is None:
-        raise UsageError("on Windows the Task Scheduler starts the agent, not a file", f"run: {unit.start}")
+        raise UsageError(
+            "on Windows the Task Scheduler starts the agent; there is no file to install", f"run: {unit.start}"
+        )
     try:
         unit.path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"{unit.path.parent} cannot be made: {error.strerror}", "see --print") from None
+        raise UsageError(
+            f"{unit.path.parent} cannot be made: {error.strerror}", "print the file instead: tessera agent --print"
+        ) from None
     files.write(unit.path, unit.text.encode())
     return unit.path
 
 
 def enable(unit: ServiceUnit) -> str | None:
-    """Start what was installed, now and at every login. None if that is done, else why it is not: then `unit.start` is
-    to be typed."""
+    """Start what was installed, now and at every login. Returns None if that worked, else the reason why not: then
+    `unit.start` is to be typed."""
     return systemd.run(unit.steps)
 
 

@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from .. import config
+from .. import config, duration
 from ..agent import service_units
 from ..agent.client import Client
 from ..agent.interface import State, Talk, message_fields, sent_fields
@@ -43,10 +43,10 @@ def register(app: typer.Typer) -> None:
 
 def agent(
     home: Home,
-    show_status: Annotated[bool, typer.Option("--status", help="How the agent that runs does.")] = False,
-    stop: Annotated[bool, typer.Option("--stop", help="Stop the agent that runs.")] = False,
+    show_status: Annotated[bool, typer.Option("--status", help="Show the state of the running agent.")] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="Stop the running agent.")] = False,
     install: Annotated[
-        bool, typer.Option("--install", help="Have it start at every login (systemd, launchd).")
+        bool, typer.Option("--install", help="Start it now and at every login (systemd, launchd).")
     ] = False,
     print_unit: Annotated[bool, typer.Option("--print", help="Show what --install would write.")] = False,
     next_epoch: NextEpoch = False,
@@ -73,7 +73,7 @@ def _serve(home: Path, passphrase_file: Path | None, early: bool, as_json: bool)
     client = Client(open_member(home, passphrase_file))
 
     def ready() -> None:
-        text = "The agent runs. Each round it posts one frame a relay and fetches once. Ctrl-C stops it."
+        text = "The agent runs: in each round it posts one frame to each relay and fetches once. Ctrl-C stops it."
         show({"serving": True, "home": str(home)}, text, as_json)
         sys.stdout.flush()
 
@@ -103,7 +103,8 @@ def state_line(state: State) -> str:
     """How the engine does, for people."""
     waiting = f"{count(state.waiting, 'record')} waiting" if state.waiting else "nothing waiting"
     waiting += f" ({state.obstacle})" if state.obstacle else ""
-    behind = f"; {count(state.behind, 'round')} to catch up with" if state.behind > 1 else ""
+    apart = duration.about(state.behind * state.round_seconds)
+    behind = f"; the messages of the last {apart} are not read yet" if state.behind > 1 else ""
     if state.copies > 1 and state.connected:
         behind += "".join(f"; {relay} is away: {error}" for relay, error in sorted(state.away.items()))
     if state.connected is None:
@@ -130,8 +131,8 @@ def _about_unit(unit: ServiceUnit, install: bool, missing: str | None) -> str:
     if missing:
         started = f"It does not run yet: {missing}. Start it with:\n  {unit.start}"
     else:
-        started = "It runs, and starts at every login: tessera agent --status"
-    hint = "Without --passphrase-file it begins its work once the keystore is unlocked: tessera unlock"
+        started = "It runs now and starts at every login. To see its state: tessera agent --status"
+    hint = "Without --passphrase-file it waits until you unlock the keystore: tessera unlock"
     return f"{unit.path} written. {started}\n{hint}"
 
 
@@ -139,7 +140,7 @@ def _about_unit(unit: ServiceUnit, install: bool, missing: str | None) -> str:
 
 
 def chat(contact: ContactName, home: Home, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
-    """A full-screen conversation with a contact. With --json: what was said so far, and nothing else."""
+    """Talk with a contact on the full screen. With --json: print what was said so far, and nothing else."""
     if as_json:
         asyncio.run(_said(home, passphrase_file, contact))
         return

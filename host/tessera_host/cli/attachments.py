@@ -26,14 +26,15 @@ def read(path: Path) -> tuple[str, bytes]:
     most = MESSAGE_BYTES - 1 - len(name.encode())
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise InvalidInput(f"{path} is no ordinary file", "name a file; send a text with --file")
+            raise InvalidInput(f"{path} is not an ordinary file", "name a file; send a text with --file")
         with path.open("rb") as stream:
             content = stream.read(most + 1)
     except OSError as error:
         raise InvalidInput(f"{path} cannot be read: {error.strerror}", "check the file's name") from None
     if len(content) > most:
         raise InvalidInput(
-            f"{path} is too long: a message carries {most} bytes beside this name, {MAX_PARTS} records in all",
+            f"{path} is too long: beside a name of this length a message carries at most {most} bytes "
+            f"({MAX_PARTS} records)",
             "send a text with --file, which may take several messages, or hand the file over in another way",
         )
     return name, content

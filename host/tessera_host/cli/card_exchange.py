@@ -33,7 +33,7 @@ def given_text(given: str) -> str:
         return _text(sys.stdin.buffer.read(files.MAX_BYTES), "what came from standard input")
     if card_finding.is_piece(given) and not os.path.exists(given):
         raise InvalidInput(
-            "this is neither a whole card nor a file", "copy the whole line, or put it into a file and name that"
+            "this is neither a whole card nor a file", "copy the whole line, or put it into a file and name the file"
         )
     return _text(files.read(Path(given)), given)
 

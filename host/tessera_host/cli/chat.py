@@ -95,7 +95,7 @@ class Chat(App[None]):
         try:
             async for _ in self._talk.changes():
                 await self._show()
-            self._say_trouble("the agent ended; leave with Esc and start this again")
+            self._say_trouble("the agent ended: leave with Esc and type tessera chat again")
         except TesseraError as error:
             self._say_trouble(str(error))
         except NoMatches:
@@ -122,7 +122,7 @@ class Chat(App[None]):
         self._meant = text
         left = f"{self._budget.left} of today's {count(self._budget.allowed, self._budget.unit)}"
         takes = f"This takes {parts * self._budget.copies} of the {left} that are left"
-        self.notify(f"{takes}. Enter once more sends it.", severity="warning")
+        self.notify(f"{takes}. Press Enter again to send it.", severity="warning")
         return False
 
     def on_input_changed(self, event: Input.Changed) -> None:
@@ -204,7 +204,7 @@ class Chat(App[None]):
             return
         words = "connecting" if state.connected is None else f"connected to {state.relay}"
         words += f" · {', '.join(state.away)} away" if state.away else ""
-        waiting = f" · {state.waiting} to go, {all_until(state)}" if state.waiting else ""
+        waiting = f" · {state.waiting} waiting, to leave {all_until(state)}" if state.waiting else ""
         unverified = "" if self._verified else f"words not compared yet: tessera contact verify {self._contact} · "
         line = self.query_one("#connection", Static)
         line.remove_class("trouble")
@@ -235,7 +235,7 @@ def _with_days(entries: list[tuple[float, str, str]]) -> list[tuple[str, str]]:
 def _received(message: Message, state: State) -> tuple[float, str, str]:
     at = state.time_of(message.round + 1)  # it could be read when its round was over
     lost = f"({message.lost} lost before this) " if message.lost else ""
-    lost += f"({message.missing} before this not here yet) " if message.missing else ""
+    lost += f"({message.missing} before this one not arrived yet) " if message.missing else ""
     restored = "(restored from a backup) " if message.restored else ""
     late = "(late) " if message.late else ""
     head = f"{local_time_of_day(at)} {message.contact}: {restored}{lost}{late}"

@@ -13,7 +13,7 @@ import typer
 
 from ..errors import IntegrityError, UsageError
 from ..member import address_book, composing, meeting
-from ..member.meeting import Step
+from ..member.meeting import MeetingStep
 from ..member.state import MemberState
 from ..protocol.limits import check_name
 from ..text import count
@@ -24,18 +24,23 @@ from .options import CardOut, ContactName, Home, Json, PassphraseFile, Yes, comp
 from .output import check_sure, show
 from .talk import end_with_splits, talk
 
-contact_app = typer.Typer(help="Meet someone; the people you write to.", no_args_is_help=True)
+contact_app = typer.Typer(help="Meet people, and manage your contacts.", no_args_is_help=True)
 
 _KINDS = (meeting.INVITE, meeting.ANSWER, meeting.CONFIRM)  # a later one of them quotes an earlier one
 
 NameOrCard = Annotated[
-    str, typer.Argument(metavar="NAME_OR_CARD", help="What you call the person; or the card you were given.")
+    str,
+    typer.Argument(
+        metavar="NAME_OR_CARD", help="Your name for the person whom you invite, or the card that you were given."
+    ),
 ]
 Via = Annotated[
     Path | None,
-    typer.Option("--via", metavar="FOLDER", help="A folder both sides can write to; nothing is pasted then."),
+    typer.Option("--via", metavar="FOLDER", help="A folder that both sides can write to, instead of pasting cards."),
 ]
-NoWait = Annotated[bool, typer.Option("--no-wait", help="One card now; the next one with the same command, any time.")]
+NoWait = Annotated[
+    bool, typer.Option("--no-wait", help="Make one card and end; the same command makes the next one, at any time.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -53,7 +58,10 @@ def contact_add(
     called: Annotated[
         str | None,
         typer.Option(
-            "--as", metavar="NAME", help="What you call the inviter; else the card's name.", callback=composed
+            "--as",
+            metavar="NAME",
+            help="Your name for the inviter; by default the name in the card.",
+            callback=composed,
         ),
     ] = None,
     via: Via = None,
@@ -62,10 +70,10 @@ def contact_add(
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
-    """Meet someone. Both sides run this: one with a NAME, the other with the CARD that comes of it.
+    """Meet someone. Both sides run this: one with a NAME, the other with the CARD that this makes.
 
-    Three cards go back and forth (invite, answer, confirm), as text, code or file; then you compare six words. It can
-    be interrupted at any point, and goes on with the same command or with the next card.
+    Three cards go back and forth (invite, answer, confirm), as text, code or file; then you compare six words. You can
+    interrupt it at any point: it goes on with the same command or with the next card.
     """
     text = _card_or_none(name_or_card)
     name_or_card = str(composed(name_or_card))
@@ -77,7 +85,7 @@ def contact_add(
         _meet_in_folder(opener, via, _a_name(name_or_card, text), rekey=False)
         return
 
-    def make(member: MemberState) -> Step:
+    def make(member: MemberState) -> MeetingStep:
         return meeting.begin(member, name_or_card) if text is None else meeting.take(member, text, called)
 
     _go_on(opener, make, no_wait, out, as_json)
@@ -87,7 +95,9 @@ def contact_add(
 def contact_rekey(
     contact: ContactName,
     home: Home,
-    card: Annotated[str | None, typer.Argument(metavar="[CARD]", help="The contact's invite, if it began.")] = None,
+    card: Annotated[
+        str | None, typer.Argument(metavar="[CARD]", help="The contact's invite, if the contact began.")
+    ] = None,
     via: Via = None,
     no_wait: NoWait = False,
     out: CardOut = None,
@@ -96,10 +106,10 @@ def contact_rekey(
 ) -> None:
     """Make new keys with a contact.
 
-    For after a restored backup, or if you fear that somebody knows the old keys. It is a meeting like the first one,
-    words and all, and only with the one you met: a card that another identity signs is refused. Name and messages stay;
-    the old keys go when the last card is taken. What either of you sent and the other has not read by then is lost to
-    it: both read first (tessera inbox), and do it in one sitting.
+    Use it after a backup was restored, or if you fear that somebody knows the old keys. It is a meeting like the first
+    one, with six words to compare, and only with the same person: a card that another identity signed is refused. The
+    name and the messages stay; the old keys are erased when the last card is taken. What one of you sent and the other
+    has not read by then is lost. So both of you read first (tessera inbox), and then make the new keys in one sitting.
     """
     opener = member_opener(home, passphrase_file)
     if via is not None:
@@ -107,7 +117,7 @@ def contact_rekey(
         return
     text = None if card is None else card_text(card, *_KINDS)
 
-    def make(member: MemberState) -> Step:
+    def make(member: MemberState) -> MeetingStep:
         if text is not None:
             return meeting.rekey(member, text, contact)
         return meeting.begin(member, contact, rekey=True)
@@ -124,7 +134,7 @@ def _card_or_none(name_or_card: str) -> str | None:
 
 def _a_name(name_or_card: str, text: str | None) -> str:
     if text is not None:
-        raise UsageError("--via takes a name, the cards lie in the folder", "tessera contact add NAME --via FOLDER")
+        raise UsageError("--via takes a name: the cards lie in the folder", "tessera contact add NAME --via FOLDER")
     return name_or_card
 
 
@@ -151,7 +161,7 @@ def _go_on(
     _show_step(step, words, out, as_json)
 
 
-def _show_step(step: Step, words: list[str] | None, out: Path | None, as_json: bool) -> None:
+def _show_step(step: MeetingStep, words: list[str] | None, out: Path | None, as_json: bool) -> None:
     facts = {"contact": step.name, "kind": step.kind, "waiting_for": step.awaits, "words": words}
     here, there = ("CARD", "CARD") if out is None else (out.name, "FILE")
     told = [step.note, f"Give it to {step.name}, who runs: tessera contact add {shlex.quote(here)}"]
@@ -174,7 +184,8 @@ def contact_verify(
     name: ContactName,
     home: Home,
     words: Annotated[
-        str | None, typer.Option("--words", help="The six words the other side reads; without it, you are asked.")
+        str | None,
+        typer.Option("--words", help="The six words that the other person reads out; without it, you are asked."),
     ] = None,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
@@ -189,7 +200,7 @@ def contact_verify(
         own = list(member.contacts.get(name).words)
         if words is None:
             raise UsageError(
-                "there is no terminal to ask on", "give the words the other side reads: --words 'SIX WORDS'"
+                "there is no terminal to ask on", "give the words that the other person reads out: --words 'SIX WORDS'"
             )
         if words.casefold().split() != own:
             raise IntegrityError(
@@ -204,7 +215,7 @@ def contact_verify(
 
 @contact_app.command("list")
 def contact_list(home: Home, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
-    """Contacts, and meetings under way."""
+    """List your contacts, and the meetings that are under way."""
 
     async def known() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         async with talk(home, passphrase_file) as by:
@@ -220,7 +231,7 @@ def contact_list(home: Home, passphrase_file: PassphraseFile = None, as_json: Js
 
 @contact_app.command("show")
 def contact_show(name: ContactName, home: Home, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
-    """One contact: its six words, its key, its relay."""
+    """Show one contact: the six words, the key and the relay."""
     with open_member(home, passphrase_file) as member:
         name = member.contacts.meant(name)
         found = _contact(member, name)
@@ -240,7 +251,7 @@ def _state(contact: dict[str, Any]) -> str:
     if contact["blocked"]:
         return "blocked"
     if contact["split"]:
-        return "GIVEN OTHER SETTINGS THAN YOU"
+        return "GIVEN DIFFERENT SETTINGS"
     return "verified" if contact["verified"] else "words not compared yet"
 
 
@@ -252,17 +263,17 @@ def contact_rename(
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
-    """Call a contact otherwise. The name is yours: nobody else sees it."""
+    """Give a contact another name. Nobody else sees the name."""
     check_name("the name", new)
     with open_member(home, passphrase_file) as member:
         name = member.contacts.meant(name)
         address_book.rename(member, name, new)
-    show({"contact": new, "was": name}, f"{name} is called {new} now.", as_json)
+    show({"contact": new, "was": name}, f"{name} is now called {new}.", as_json)
 
 
 @contact_app.command("block")
 def contact_block(name: ContactName, home: Home, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
-    """Pass over what a contact sends, and send it nothing. It does not notice."""
+    """Ignore what a contact sends, and send it nothing. The contact does not notice."""
     with open_member(home, passphrase_file) as member:
         name = member.contacts.meant(name)
         address_book.block(member, name)
@@ -273,11 +284,11 @@ def contact_block(name: ContactName, home: Home, passphrase_file: PassphraseFile
 def contact_unblock(
     name: ContactName, home: Home, passphrase_file: PassphraseFile = None, as_json: Json = False
 ) -> None:
-    """Listen to a contact again. What it sent meanwhile stays unread."""
+    """Read a contact's messages again. What it sent while it was blocked stays unread."""
     with open_member(home, passphrase_file) as member:
         name = member.contacts.meant(name)
         address_book.block(member, name, blocked=False)
-    show({"contact": name, "blocked": False}, f"{name} is not blocked any more.", as_json)
+    show({"contact": name, "blocked": False}, f"{name} is no longer blocked.", as_json)
 
 
 @contact_app.command("remove")

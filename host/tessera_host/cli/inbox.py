@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from .. import duration
 from ..agent.client import Client
 from ..agent.interface import State
 from ..agent.link import AgentLink
@@ -36,10 +37,10 @@ def register(app: typer.Typer) -> None:
 def inbox(
     home: Home,
     contact: Annotated[
-        str | None, typer.Argument(metavar="[CONTACT]", help="Only what came from this one.", callback=composed)
+        str | None, typer.Argument(metavar="[CONTACT]", help="Only messages from this contact.", callback=composed)
     ] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Until a new message is there.")] = False,
-    everything: Annotated[bool, typer.Option("--all", help="Also what was shown before.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until a new message arrives.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Also messages that were shown before.")] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Do not ask the relay.")] = False,
     save: Annotated[
         Path | None, typer.Option("--save", metavar="DIR", help="Write the files that are shown to this directory.")
@@ -66,7 +67,7 @@ def inbox(
             result |= {"away": away}
             arriving = [each for each in state.arriving if name in (None, each.contact)]
             result |= {"arriving": [asdict(each) for each in arriving]}
-            notes = [*_notes(report, everything), *map(_arriving_line, arriving), *map(_away_line, away.items())]
+            notes = [*_notes(report, everything, state), *map(_arriving_line, arriving), *map(_away_line, away.items())]
             show(result, "\n".join([*(each.line() for each in shown), *notes]), as_json)
             delivered = [each.message.place for each in shown if each.failure is None]
             if delivered:  # only now: what could not be shown or saved is as new as before
@@ -151,7 +152,7 @@ def message_line(message: Message, time_of_it: str = "", where: str | None = Non
     """For people; `where` is what became of its file."""
     notes = "(this contact's device was restored from a backup) " if message.restored else ""
     notes += f"({count(message.lost, 'message')} lost) " if message.lost else ""
-    notes += f"({count(message.missing, 'message')} before this not here yet) " if message.missing else ""
+    notes += f"({count(message.missing, 'message')} before this one not arrived yet) " if message.missing else ""
     notes += "(late) " if message.late else ""
     if message.newer:
         return f"{time_of_it}{message.contact}: {notes}{NEWER}"
@@ -163,21 +164,22 @@ def message_line(message: Message, time_of_it: str = "", where: str | None = Non
 
 def _arriving_line(each: Arriving) -> str:
     if each.got == each.parts:
-        return f"(a message from {each.contact} has come and one before it has not: it is shown then, or soon)"
-    come = f"{each.got} of {count(each.parts, 'part')} have come"
-    return f"(of a message from {each.contact} {come}; it is shown when all have)"
+        return f"(a message from {each.contact} is here, the one before it is not: it is shown then, or a little later)"
+    come = f"{each.got} of {count(each.parts, 'part')}"
+    return f"({come} of a message from {each.contact} have arrived; it is shown when all have)"
 
 
 def _away_line(of: tuple[str, str]) -> str:
     """A relay that was not read while others were: each message is at others, too."""
     relay, error = of
-    return f"({relay} could not be read; what was safe is at other relays, too: {error})"
+    return f"(the relay {relay} could not be read; messages that were safe are on other relays, too: {error})"
 
 
-def _notes(report: FetchReport, everything: bool) -> list[str]:
+def _notes(report: FetchReport, everything: bool, state: State) -> list[str]:
     notes = []
     if report.rounds_expired:
-        notes.append(f"({report.rounds_expired} rounds had expired at the relay: what was in them is lost)")
+        span = duration.about(report.rounds_expired * state.round_seconds)
+        notes.append(f"(the relay had erased the messages of {span} before you read them: they are lost)")
     if not report.messages:
         notes.append("no messages yet" if everything else "nothing new; tessera inbox --all shows everything")
     return notes

@@ -16,7 +16,7 @@ import typer
 
 from .. import files
 from ..agent.client import Client
-from ..clock import local_time
+from ..clock import local_time, short_local_time
 from ..errors import InvalidInput, ScheduleEnding, TryLater, UsageError
 from ..issuer.issuer import Issuer
 from ..issuer.store import KEYSTORE
@@ -84,22 +84,23 @@ def join(
         str | None,
         typer.Argument(
             metavar="INVITATION",
-            help="The invitation from IT: its file, or '-' for standard input. Without it you are asked to paste it. "
-            "(Its text works, too, but other users of this computer can see that meanwhile, and your shell keeps it.) "
-            "Joining by files: then what IT gave back.",
+            help="The invitation from IT: its file, or '-' for standard input. Without it you are "
+            "asked to paste it. (Its text works, too, but other users of this computer can see "
+            "that meanwhile, and your shell keeps it.) When joining by files, afterwards: the "
+            "file that IT gave back.",
         ),
     ] = None,
     out: NextFileOut = None,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
-    """Join your office with an invitation. Interrupted or failed: the same command goes on."""
+    """Join your office with an invitation. If it was interrupted or failed, the same command goes on."""
     desk = Desk(home, passphrase_file, as_json)
     text = _invitation_text(invitation)
     check_new_file(out)
     found, _ = card_files.read(text)
     if not found:
-        raise InvalidInput("this is not an invitation", f"it is one line that begins with '{INVITATION}'")
+        raise InvalidInput("this is not an invitation", f"an invitation is one line that begins with '{INVITATION}'")
     if not any(card.startswith(INVITATION) for card in found):
         _go_on_with(text, desk, out)
         return
@@ -134,9 +135,7 @@ def _invitation_text(given: str | None) -> str:
 def _join_with(invitation: Invitation, desk: Desk, out: Path | None) -> None:
     by_files = invitation.service is None
     if by_files and out is None:
-        raise UsageError(
-            "this invitation is for joining by files", "say where what goes to IT is to be written: -o FILE"
-        )
+        raise UsageError("this invitation is for joining by files", "name a new file for what goes to IT: -o FILE")
     if joining.has_identity(desk.home):
         _go_on_as_member(invitation, desk, out)
     elif by_files:
@@ -174,7 +173,7 @@ def _new_passphrase(invitation: Invitation, desk: Desk) -> str:
     begun = joining.has_begun(desk.home, invitation)
     if not begun and not passphrase.is_in_file(desk.passphrase_file):
         desk.say(f"You are joining {invitation.office} as {invitation.name}.")
-        desk.say("Choose a passphrase: it protects your messages on this computer. Nobody can give it back to you.")
+        desk.say("Choose a passphrase: it protects your messages on this computer. Nobody can recover it.")
     return passphrase.obtain(desk.passphrase_file, confirm=not begun)
 
 
@@ -191,7 +190,7 @@ def _patiently(visit: Callable[[], T], desk: Desk) -> T:
 
 
 def _wait(busy: TryLater, desk: Desk) -> None:
-    desk.say(f"Others are at the issuer's service at this moment: waiting {count(busy.retry_after, 'second')}.")
+    desk.say(f"The issuer's service is busy with other members: waiting {count(busy.retry_after, 'second')}.")
     time.sleep(busy.retry_after)
 
 
@@ -238,7 +237,7 @@ def _who_sees_what(member: MemberState) -> str:
 
 
 def _end_with_what_is_not_well(member: MemberState, report: VisitReport) -> None:
-    """A visit that brought nothing to talk with, or was refused, is none that went well, whatever was shown."""
+    """A visit that brought nothing to talk with, or was refused, did not go well, whatever was shown."""
     if report.clock:
         end_with(report.clock)
     if issuer_visit.talk_from(member) is None or (report.refusals and not report.tokens):
@@ -265,13 +264,13 @@ def _figures(member: MemberState, report: VisitReport) -> dict[str, Any]:
     return {"tokens": tokens, "refused": refused, **moments}
 
 
-def _tokens_text(tokens: list[tuple[int, int]]) -> list[str]:
-    """Nothing, or one line."""
+def _tokens_text(member: MemberState, tokens: list[tuple[int, int]]) -> list[str]:
+    """Nothing if no tokens came, else one line: how many, and until when they last."""
     if not tokens:
         return []
-    epochs = [epoch for epoch, _ in tokens]
-    span = f"epoch {epochs[0]}" if len(epochs) == 1 else f"epochs {epochs[0]} to {epochs[-1]}"
-    return [f"{count(sum(number for _, number in tokens), 'token')} for {span}."]
+    end = issuer_visit.access_until(member)
+    until = f": you have access until {local_time(end)}" if end else ""
+    return [f"Fetched {count(sum(number for _, number in tokens), 'token')}{until}."]
 
 
 # -- by files
@@ -280,7 +279,7 @@ def _tokens_text(tokens: list[tuple[int, int]]) -> list[str]:
 def _go_on_with(answer: str, desk: Desk, out: Path | None) -> None:
     """Take a file that IT gave back."""
     if not joining.has_identity(desk.home):
-        raise UsageError("there is no identity here that this file could be for", "begin with your invitation")
+        raise UsageError("there is no identity here that this file belongs to", "begin with your invitation")
     with open_member(desk.home, desk.passphrase_file) as member:
         _deliver_step(member, joining_files.step(member, answer), desk, out)
 
@@ -288,7 +287,7 @@ def _go_on_with(answer: str, desk: Desk, out: Path | None) -> None:
 def _deliver_step(member: MemberState, step: FileStep, desk: Desk, out: Path | None) -> None:
     """Show what a file brought, and write or print the next one."""
     lines = [f"IT writes: {remark}" for remark in step.remarks[1:]]
-    lines += _tokens_text(step.tokens)
+    lines += _tokens_text(member, step.tokens)
     text = step.text(member) if step.cards else None
     if text and out:
         files.write(out, text.encode())
@@ -336,13 +335,16 @@ def member_new(
 def renew(
     home: Home,
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="By files: what IT gave you. Without it: over the network.")
+        Path | None,
+        typer.Argument(
+            metavar="[FILE]", help="The file that IT gave you; without it, the issuer is asked over the network."
+        ),
     ] = None,
     out: NextFileOut = None,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
-    """Get what IT has for you: the office's newest settings, and access. Every command does it when it is due."""
+    """Get the office's newest settings and access from IT. Every command does this when it is due."""
     check_new_file(out)
     desk = Desk(home, passphrase_file, as_json)
     text = given_text(str(file)) if file else None
@@ -352,9 +354,9 @@ def renew(
             return
         report = _visits(member, desk)
         refused = [error for error in report.refusals if isinstance(error, TryLater) or not report.tokens]
-        lines = [*_tokens_text(report.tokens), *(f"No more: {error}" for error in refused)]
+        lines = [*_tokens_text(member, report.tokens), *(f"No more access was given: {error}" for error in refused)]
         lines += ["The office's relays or settings have changed."] if report.news else []
-        lines = [*(lines or ["You have all that can be had by now."]), _when(member, report)]
+        lines = [*(lines or ["You already have all access that is available now."]), _when(member, report)]
         result = {**_figures(member, report), "news": report.news}
         _post_what_waits(member)
     show(result, "\n".join(lines), as_json)
@@ -396,15 +398,21 @@ def token_fetch(
         Issuer.open(issuer, passphrase.secret_for(issuer / KEYSTORE, issuer_passphrase_file)) as open_issuer,
     ):
         fetched = token_exchange.fetch(member, open_issuer)
-    text = "\n".join(_tokens_text(fetched) or ["You have all that can be had by now."])
+        lines = _tokens_text(member, fetched)
+    text = "\n".join(lines or ["You already have all access that is available now."])
     show({"fetched": [{"epoch": epoch, "tokens": number} for epoch, number in fetched]}, text, as_json)
 
 
 @token_app.command("list")
 def token_list(home: Home, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
-    """Tokens and posts left, by epoch and relay."""
+    """List the tokens and posts that are left, by epoch and relay."""
     with open_member(home, passphrase_file) as member:
-        counts, epoch = member.wallet.counts(), member.epoch()
-    lines = [f"epoch {c['epoch']}  {c['relay']}  {c['tokens']} tokens  {c['posts_left']} posts left" for c in counts]
+        counts, epoch, federation = member.wallet.counts(), member.epoch(), member.federation
+        starts = {c["epoch"]: federation.round_start(federation.first_round(c["epoch"])) for c in counts}
+    lines = [
+        f"epoch {c['epoch']}, from {short_local_time(starts[c['epoch']])}  {c['relay']}  {c['tokens']} tokens  "
+        f"{c['posts_left']} posts left"
+        for c in counts
+    ]
     text = "\n".join([f"This is epoch {epoch}.", *lines] if lines else [f"This is epoch {epoch}. No tokens."])
     show({"epoch": epoch, "tokens": counts}, text, as_json)

@@ -1,6 +1,6 @@
 """The commands around a keystore: unlocked for a while, locked, backed up, restored.
 
-Owns what is typed and shown. Who keeps an unlocked key is `unlocking`'s business, what a restored backup must not do
+Owns what is typed and shown. What keeps an unlocked key is `unlocking`'s business, what a restored backup must not do
 `backup`'s.
 """
 
@@ -36,7 +36,10 @@ def register(app: typer.Typer) -> None:
 def unlock(
     home: Home,
     for_time: Annotated[
-        str | None, typer.Option("--for", metavar="TIME", help="How long: 30m, 8h, 2d. Your settings', or 8h.")
+        str | None,
+        typer.Option(
+            "--for", metavar="TIME", help="For how long: 30m, 8h, 2d. By default what config.toml says, or 8h."
+        ),
     ] = None,
     issuer_directory: Annotated[
         Path | None, typer.Option("--issuer", metavar="DIR", help="The issuer's keystore in DIR instead of your own.")
@@ -46,8 +49,8 @@ def unlock(
 ) -> None:
     """Type the passphrase once for some hours.
 
-    Until you lock, log out, or the time is over, no command asks for it. The key stays in the memory of a small process
-    of your own. Programs that run as you could ask for it; nobody else.
+    No command asks for it until you lock, log out, or the time is over. The key stays in the memory of a small process
+    of your own. Only programs that run as you can ask for it.
     """
     seconds = duration.seconds(for_time) if for_time else config.load().unlock_seconds
     path, kind = home / state.KEYSTORE_NAME, state.KIND
@@ -78,11 +81,10 @@ def backup(
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
-    """Write all that is yours into one encrypted file.
+    """Write your identity, contacts, messages and tokens into one encrypted file.
 
-    It has your identity, contacts, messages and tokens. Whoever has the file and its passphrase can read what was and
-    will be written to you, until your contacts make new keys with you. Make a new one from time to time: contacts you
-    meet later are not in it.
+    Anyone who has the file and its passphrase can read what was and will be written to you, until your contacts make
+    new keys with you. Make a new backup from time to time: contacts that you meet later are not in this one.
     """
     with MemberState.open(home, passphrase.secret_for(home / state.KEYSTORE_NAME, passphrase_file)) as own:
         backups.write(own, file, passphrase.ask_anew() if new_passphrase else None)
@@ -102,10 +104,10 @@ def restore(
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
-    """Go on from a backup on this computer. Do not use the old one any more: one identity is on one device.
+    """Restore a backup on this computer. Do not use the old computer any more: one identity is on one device.
 
-    You can read at once. Nothing is sent before the next epoch: the lost computer
-    may have used the keys of this one.
+    You can read at once. Nothing is sent before the next epoch (usually the next day), because the lost computer may
+    have used the keys of the current one.
     """
     backups.check_places(file, home)
     phrase = passphrase.obtain(passphrase_file, confirm=False)
@@ -121,7 +123,10 @@ def restore(
     lines += [_when_to_send(ends, earliest), "You can read what came since: tessera inbox"]
     if found.meetings_dropped:
         lines.append(f"{count(found.meetings_dropped, 'meeting')} under way were dropped: begin anew.")
-    lines.append("Contacts you met, or made new keys with, since then: tessera contact add, tessera contact rekey.")
+    lines.append(
+        "If you met contacts or made new keys after that moment, do it again: tessera "
+        "contact add, tessera contact rekey."
+    )
     lines.append("Your contacts see that your device was restored. Make sure that the old one is not used any more.")
     show(result | {"token_epochs": found.token_epochs}, "\n".join(lines), as_json)
 
@@ -139,6 +144,6 @@ def _when_to_send(ends: int | None, earliest: int) -> str:
     if ends is not None:
         return f"You can send again from {local_time(ends)}."
     return (
-        f"Your relay cannot be reached now. You can send again from {local_time(earliest)} if it is reached before "
-        "(tessera status), else a day after it was."
+        f"Your relay cannot be reached now. You can send again from {local_time(earliest)} if it is "
+        "reached before then (tessera status); otherwise a day after it is reached."
     )

@@ -19,7 +19,7 @@ from .. import files, qr
 from ..errors import IntegrityError, InvalidInput, NotPermitted, TesseraError, UsageError
 from ..member import address_book, meeting
 from ..member.contacts import OtherSettings
-from ..member.meeting import ANSWER, CONFIRM, INVITE, Step
+from ..member.meeting import ANSWER, CONFIRM, INVITE, MeetingStep
 from ..member.renewal import Renewal
 from ..member.state import MemberState
 from ..protocol import card_finding, cards
@@ -46,7 +46,7 @@ def say(text: str = "") -> None:
     typer.echo(text)
 
 
-def step_with(open_member: OpenMember, make: meeting.Maker) -> Step:
+def step_with(open_member: OpenMember, make: meeting.Maker) -> MeetingStep:
     """Make a step. If the two sides hold different settings this one gets the newest, if it can, and tries again."""
     with open_member() as member:
         try:
@@ -74,7 +74,7 @@ def _got_settings(member: MemberState) -> bool:
 # -- at the terminal
 
 
-def meet_at_terminal(open_member: OpenMember, step: Step) -> None:
+def meet_at_terminal(open_member: OpenMember, step: MeetingStep) -> None:
     """Go on from here until the two have met and compared the words."""
     while True:
         if step.note:
@@ -88,7 +88,7 @@ def meet_at_terminal(open_member: OpenMember, step: Step) -> None:
     compare(open_member, step.name)
 
 
-def _show_card(step: Step) -> None:
+def _show_card(step: MeetingStep) -> None:
     assert step.card is not None
     say(f"{_TITLES[str(step.kind)]} {step.name}. Have the code scanned, or copy the line to {step.name}:")
     say()
@@ -105,7 +105,7 @@ def _show_card(step: Step) -> None:
     say(f"{step.name} takes it with: tessera contact add CARD")
 
 
-def _next_step(open_member: OpenMember, step: Step) -> Step:
+def _next_step(open_member: OpenMember, step: MeetingStep) -> MeetingStep:
     """Ask for the next card until one fits. A card that does not belong here is explained, and asked for again; a proof
     that does not hold ends the meeting."""
     article = "the answer" if step.awaits == ANSWER else f"the {step.awaits} card"
@@ -127,7 +127,7 @@ def compare(open_member: OpenMember, name: str) -> None:
         words = member.contacts.get(name).words
     say()
     say(f"Six words:  {' '.join(words)}")
-    say(f"Call {name}, or meet: read them to each other. Whoever stands between you two has other words.")
+    say(f"Call {name}, or meet: read them to each other. If someone intercepted the cards, the words differ.")
     answer = _yes_or_no(f"Does {name} read the same six words? [y/n] ")
     if answer is None:
         say(f"Not compared yet. When you have: tessera contact verify {name}")
@@ -141,8 +141,8 @@ def compare(open_member: OpenMember, name: str) -> None:
 
 def _words_differ(open_member: OpenMember, name: str) -> None:
     say(
-        f"Then whoever has the keys may not be {name}: a card was changed on its way, or one of you took a card of "
-        f"another meeting. Send {name} nothing."
+        f"Then these keys may not be those of {name}: a card was changed on its way, or one of you "
+        f"took a card of another meeting. Send {name} nothing."
     )
     if _yes_or_no(f"Forget {name} and these keys? [y/n] "):
         with open_member() as member:
@@ -175,7 +175,7 @@ class Folder:
         self._sleep = sleep
         self._seen: set[str | None] = set()
 
-    def meet(self, open_member: OpenMember, name: str, rekey: bool = False) -> Step:
+    def meet(self, open_member: OpenMember, name: str, rekey: bool = False) -> MeetingStep:
         """From wherever the meeting stands until the two have met."""
         step = step_with(open_member, lambda member: self._first_step(member, name, rekey))
         while step.awaits is not None:
@@ -187,7 +187,7 @@ class Folder:
             self._clear(step.meeting)
         return step
 
-    def _first_step(self, member: MemberState, name: str, rekey: bool) -> Step:
+    def _first_step(self, member: MemberState, name: str, rekey: bool) -> MeetingStep:
         standing = meeting.under_way(member, name)
         if standing is not None:
             return standing
@@ -219,7 +219,7 @@ class Folder:
         self._seen.update(news)
         return news
 
-    def _wait(self, open_member: OpenMember, step: Step) -> Step:
+    def _wait(self, open_member: OpenMember, step: MeetingStep) -> MeetingStep:
         say(f"Waiting for {step.name}, who runs: tessera contact add NAME --via FOLDER    (Ctrl-C: go on later)")
         path, polls = self._file(step.meeting, str(step.awaits)), 0
         while True:
@@ -233,7 +233,7 @@ class Folder:
                 return crossed
             self._sleep(POLL_SECONDS)
 
-    def _check_who(self, step: Step, text: str) -> None:
+    def _check_who(self, step: MeetingStep, text: str) -> None:
         """An answer of somebody who has another name is asked about before it makes a contact. Raises NotPermitted."""
         found = str(cards.decode(text).fields.get("name", step.name)) if step.awaits == ANSWER else step.name
         if meeting.is_called(step.name, found):
@@ -246,7 +246,7 @@ class Folder:
             f"and have {step.name} run the command again",
         )
 
-    def _crossed(self, open_member: OpenMember, step: Step) -> Step | None:
+    def _crossed(self, open_member: OpenMember, step: MeetingStep) -> MeetingStep | None:
         """Both sides may have begun at the same time; then one of them answers instead."""
         invites = self._new_invites() if step.kind == INVITE else []
         with open_member() as member:
@@ -259,7 +259,7 @@ class Folder:
         self._clear(step.meeting)
         return taken
 
-    def _write(self, step: Step) -> None:
+    def _write(self, step: MeetingStep) -> None:
         assert step.card is not None
         path = self._file(step.meeting, str(step.kind))
         if not path.exists():

@@ -24,7 +24,8 @@ PassphraseFile = Annotated[
     Path | None,
     typer.Option(
         "--passphrase-file",
-        help="File whose first line is the keystore's passphrase; else TESSERA_PASSPHRASE_FILE, else a prompt.",
+        help="File whose first line is the keystore's passphrase; by default the one that "
+        "TESSERA_PASSPHRASE_FILE names, or you are asked.",
     ),
 ]
 CardIn = Annotated[str, typer.Argument(help="The card: its file, '-' for standard input, or its text.", metavar="CARD")]
@@ -40,7 +41,7 @@ def _out(text: str) -> Any:
 
 
 CardOut = Annotated[Path | None, _out("New file for the card; without it, it is printed.")]
-NextFileOut = Annotated[Path | None, _out("By files: new file for what goes to IT next.")]
+NextFileOut = Annotated[Path | None, _out("When joining by files: new file for what goes to IT next.")]
 InvitationOut = Annotated[Path | None, _out("New file for the invitation; without it, it is printed.")]
 ReplyOut = Annotated[Path | None, _out("New file for the reply; without it, it is printed.")]
 PlanOut = Annotated[Path | None, _out("Write the plan here, for issuer init.")]
@@ -53,21 +54,22 @@ Home = Annotated[
     typer.Option(
         "--home",
         envvar="TESSERA_HOME",
-        help="Directory of your keystore; else the one of your settings.",
+        help="Directory of your keystore; by default the one that config.toml names, or your user's data folder.",
         default_factory=lambda: config.home(),
         show_default=False,
     ),
 ]
 HomeRelay = Annotated[
-    str | None, typer.Option("--relay", help="Name of the relay; the home relay if not given.", callback=composed)
+    str | None, typer.Option("--relay", help="Name of the relay; by default your home relay.", callback=composed)
 ]
 ContactName = Annotated[str, typer.Argument(metavar="CONTACT", help="Name of the contact.", callback=composed)]
 NextEpoch = Annotated[
     bool,
     typer.Option(
         "--wait",
-        help="If your access for now was fetched only now, wait until the next epoch begins: before that your IT could "
-        "tell from the moment which connection is yours.",
+        help="If your access for the current epoch (usually a day) was fetched only now, wait for "
+        "the next epoch; before that, your IT could tell from the time which connection is "
+        "yours.",
     ),
 ]
 NewPassphrase = Annotated[

@@ -65,7 +65,7 @@ def confirmed(question: str) -> bool:
 
 
 def confirmation(yes: bool, as_json: bool) -> Callable[[str], bool]:
-    """Asks a person; no where there is none to ask."""
+    """Make a function that asks a person; it answers no where nobody can be asked."""
 
     def confirm(question: str) -> bool:
         if yes:

@@ -80,7 +80,7 @@ def _telling(
         nonlocal done
         if isinstance(step, Posted | counted):
             done += 1
-            progress.update(task, completed=done, description=f"{words(done)} in round {step.round}", until=None)
+            progress.update(task, completed=done, description=words(done), until=None)
         elif isinstance(step, Wait) and step.reason != DAY and step.seconds:
             progress.update(task, until=time.monotonic() + step.seconds)
 

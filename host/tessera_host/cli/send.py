@@ -47,7 +47,7 @@ def send(
     contact: ContactName,
     home: Home,
     text: Annotated[
-        list[str] | None, typer.Argument(metavar="TEXT", help="Without it: --file, or standard input.")
+        list[str] | None, typer.Argument(metavar="TEXT", help="The message; without it, --file or standard input.")
     ] = None,
     file: Annotated[Path | None, typer.Option("--file", help="A UTF-8 file to send as a text.")] = None,
     attach: Annotated[
@@ -62,9 +62,9 @@ def send(
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
-    """Send a message. Its parts leave one a round; Ctrl-C leaves what is left in the outbox.
+    """Send a message. One part leaves in each round; Ctrl-C keeps the rest in the outbox.
 
-    Other users of this computer can see TEXT while the command runs; --file and standard input they cannot.
+    Other users of this computer can see TEXT while the command runs. They cannot see --file and standard input.
     """
     outgoing = _outgoing(" ".join(text) if text else None, file, attach)
     posting = _Posting(not no_wait, early=not next_epoch)
@@ -142,7 +142,7 @@ def _checked(read: Callable[[], str]) -> str:
         text = read()
         text.encode()
         if text and not text.strip():
-            raise UsageError("there is nothing to send: the text is empty, but for blanks", "give a text, or --file")
+            raise UsageError("there is nothing to send: the text has only spaces", "give a text, or --file")
     except OSError as error:
         raise InvalidInput(f"the message cannot be read: {error.strerror}", "check the file's name") from None
     except UnicodeError:
@@ -160,7 +160,7 @@ def _doubt(name: str, contacts: list[Contact]) -> str:
     if any(contact.name == name and contact.split for contact in contacts):
         return str(views.alarm(name))
     if any(contact.name == name and not contact.verified for contact in contacts):
-        return f"The six words were not compared with {name} yet: tessera contact verify {name}"
+        return f"You have not compared the six words with {name} yet: tessera contact verify {name}"
     return ""
 
 
@@ -185,9 +185,9 @@ async def _weigh(by: Talk, parts: int, as_json: bool) -> None:
     if not takes_much(parts, today):
         return
     left = f"{today.left} of today's {count(today.allowed, today.unit)}"
-    cost = f"takes {count(parts * today.copies, today.unit)} of a day, and there are {left} left"
+    cost = f"takes {count(parts * today.copies, today.unit)}, and {left} are left"
     if as_json or not output.has_terminal():
-        raise NotPermitted(f"this {cost}", "shorten it, or say that it is meant: --yes")
+        raise NotPermitted(f"this {cost}", "shorten it, or send it as it is with --yes")
     if not output.confirmed(f"This {cost}. Send it?"):
         raise NotPermitted("nothing was sent", "a shorter text takes fewer; a text of 136 bytes takes one")
 
@@ -269,7 +269,7 @@ def resend(
                     await by.resend(wait=not no_wait, early=not next_epoch, progress=noted)
             state, today = await by.state(), await by.budget()
             agent = isinstance(by, AgentLink)
-            text = "The agent posts what waits, one a round" if agent else f"Posted {count(len(rounds), 'record')}"
+            text = "The agent posts one record in each round" if agent else f"Posted {count(len(rounds), 'record')}"
             result = {"records": len(rounds), "rounds": rounds, "waiting": state.waiting, "agent": agent}
             show(result | {"next_at": state.next_at}, f"{text}; {_waiting(state)}.\n{today}", as_json)
 
@@ -279,13 +279,13 @@ def resend(
 def _waiting(state: State) -> str:
     if not state.waiting:
         return "nothing waits"
-    return f"{count(state.waiting, 'record')} to go, {all_until(state)}"
+    return f"{count(state.waiting, 'record')} waiting, to leave {all_until(state)}"
 
 
 def sent(
     home: Home,
     contact: Annotated[
-        str | None, typer.Argument(metavar="[CONTACT]", help="Only what was sent to this one.", callback=composed)
+        str | None, typer.Argument(metavar="[CONTACT]", help="Only messages to this contact.", callback=composed)
     ] = None,
     cancel: Annotated[
         bool, typer.Option("--cancel", help="Take back what has not left yet; at a terminal you are asked for each.")
@@ -293,7 +293,7 @@ def sent(
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
-    """What you sent, and how far each message got. Nobody tells you whether it was read."""
+    """Show what you sent, and how far each message got. There are no read receipts."""
 
     async def listing() -> None:
         async with talk(home, passphrase_file) as by:
@@ -326,8 +326,8 @@ async def _take_back(by: Talk, contact: str | None, as_json: bool) -> None:
 
 def _taken_back(one: Sent) -> str:
     if one.posted:
-        return f"taken back but for {count(one.posted, 'part')} of {one.parts}, which had left and cannot be read alone"
-    return "taken back; whether its first part had left nobody knows" if one.sealed else "taken back, nothing had left"
+        return f"taken back, except {count(one.posted, 'part')} of {one.parts}, which had left and cannot be read alone"
+    return "taken back; its first part may have left" if one.sealed else "taken back, nothing had left"
 
 
 def _sent_fields(one: Sent, state: State, before: int) -> dict[str, Any]:

@@ -25,11 +25,11 @@ def in_words(sent: Sent, state: State, before: int = 0) -> str:
         return f"posted{_safety(sent)}, can be read from {readable} on"
     some = f"{sent.posted} of {count(sent.parts, 'part')} posted" if sent.posted else ""
     if sent.state == CANCELLED:
-        return f"{some}, the rest taken back" if some else "taken back; nobody knows whether a part had left"
+        return f"{some}, the rest taken back" if some else "taken back; a part of it may have left"
     when = waits_until(state, before, sent.waiting)
     if some:
         return f"{some}, the rest leaves {when}"
-    return f"sealed, not acknowledged; leaves again {when}" if sent.sealed else f"leaves {when}"
+    return f"sent, but the relay did not acknowledge it; leaves again {when}" if sent.sealed else f"leaves {when}"
 
 
 def _safety(sent: Sent) -> str:
@@ -37,8 +37,8 @@ def _safety(sent: Sent) -> str:
     if sent.copies == 1:
         return ""
     if sent.given_up:
-        return " but was never at all of its relays"
-    return " and safe" if sent.is_safe else f" but not safe yet (at {sent.relays} of {sent.copies} relays)"
+        return " but never reached all of its relays"
+    return " and safe" if sent.is_safe else f" but not safe yet (on {sent.relays} of {sent.copies} relays)"
 
 
 def mark(sent: Sent) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import typer
 
+from .. import duration
 from ..agent.client import Client
 from ..agent.link import AgentLink
 from ..clock import short_local_time
@@ -65,7 +66,7 @@ def end_with_splits(names: Iterable[str]) -> None:
 
 
 def budget(home: Home, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
-    """How many of today's messages you have used, by your office's setting."""
+    """Show how many messages you have sent today, and how many your office allows."""
 
     async def telling() -> None:
         async with talk(home, passphrase_file) as by:
@@ -77,8 +78,8 @@ def budget(home: Home, passphrase_file: PassphraseFile = None, as_json: Json = F
             when = f"from {short_local_time(today.next_at)} on" if today.next_at else NEVER
             lines.append(f"The next one can leave {when}.")
         if state.waiting:
-            waits = f"{count(state.waiting, 'record')} of what you wrote to go"
-            lines.append(f"{waits}, {all_until(state)}: with the agent, or the next command.")
+            waits = f"{count(state.waiting, 'record')} of what you wrote waiting"
+            lines.append(f"{waits}, to leave {all_until(state)} with the agent or the next command.")
         result = {**asdict(today), "left": today.left, "waiting": state.waiting, "may_leave_at": state.next_at}
         show(result, "\n".join(lines), as_json)
 
@@ -90,11 +91,11 @@ def _shown_of(today: Budget) -> str:
     if today.epsilon == today.delta == "0":
         return ""
     private = f"({today.epsilon}, {today.delta})-differentially private"
-    return f" What leaves in any 24 hours is, to whoever sees every published number, {private}."
+    return f" For anyone who sees every published number, what you send in any 24 hours is {private}."
 
 
 def status(home: Home, relay: HomeRelay = None, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
-    """Ask a relay for its round, parameters and curve tier, and compare clocks. Says if the schedule of keys ends."""
+    """Ask a relay for its round and settings, and compare clocks. Warns if the schedule of keys ends soon."""
 
     async def asking() -> None:
         async with Client(open_member(home, passphrase_file), slow=progress.slow) as client:
@@ -107,21 +108,23 @@ def status(home: Home, relay: HomeRelay = None, passphrase_file: PassphraseFile 
                 waiting, split = len(member.outbox), member.contacts.split
                 proofs = member.evidence.contradictions
                 warning = schedule.warning(member.federation.heard_of, member.now())
+                round_seconds = int(member.federation.newest.round_seconds)
         info = asdict(found.info)
         result = {"relay": found.relay, **info, "epoch": found.epoch, "own_round": found.own_round}
         result |= {"rounds_apart": found.rounds_apart, "waiting": waiting, "split": split, "contradictions": proofs}
         text = (
             f"{found.relay}: open round {found.info.open_round} (epoch {found.epoch}), curve tier {found.info.tier}\n"
-            f"parameters {found.info.serial} in force, digest {found.info.digest.hex()}\n"
-            f"newest {found.info.newest_serial}, digest {found.info.newest_digest.hex()}\n"
-            f"clocks: {_clocks(found.rounds_apart)}; {count(waiting, 'record')} in the outbox"
+            f"settings {found.info.serial} in force, digest {found.info.digest.hex()}\n"
+            f"newest settings {found.info.newest_serial}, digest {found.info.newest_digest.hex()}\n"
+            f"clocks: {_clocks(found.rounds_apart, round_seconds)}; {count(waiting, 'record')} in the outbox"
         )
         show(result, text, as_json)
         end_with_splits(split)
         if proofs:
             end_with(
                 IntegrityError(
-                    "the office signed parameter sets that exclude each other: somebody was told other things than you",
+                    "the office signed two sets of settings that contradict each other: others were "
+                    "given different settings from yours",
                     "the proof is in 'tessera status --json' (contradictions); show it to your colleagues and to IT",
                 )
             )
@@ -131,7 +134,10 @@ def status(home: Home, relay: HomeRelay = None, passphrase_file: PassphraseFile 
     asyncio.run(asking())
 
 
-def _clocks(rounds_apart: int) -> str:
+def _clocks(rounds_apart: int, round_seconds: int) -> str:
     if rounds_apart == 0:
         return "in the same round"
-    return f"the relay is {count(abs(rounds_apart), 'round')} {'ahead' if rounds_apart > 0 else 'behind'}"
+    apart = duration.about(abs(rounds_apart) * round_seconds)
+    return (
+        f"the relay is about {apart} {'ahead' if rounds_apart > 0 else 'behind'} ({count(abs(rounds_apart), 'round')})"
+    )

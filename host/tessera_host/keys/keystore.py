@@ -36,7 +36,7 @@ DIGEST_BYTES = 32
 # How one comes to have a keystore of a kind, for who has none.
 _BEGINNINGS = {
     "member": "join your office first: tessera join INVITATION; or name the directory with --home",
-    "issuer": "tessera issuer init makes one; or name its directory",
+    "issuer": "make one with tessera issuer init, or name its directory",
 }
 LOCK_WAIT_SECONDS = 10.0
 LOCK_POLL_SECONDS = 0.05
@@ -44,7 +44,7 @@ LOCK_POLL_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class DerivedKey:
-    """What a passphrase comes to for one keystore file, by its salt: scrypt need not be run again."""
+    """The key that scrypt makes of a passphrase and one keystore file's salt, so that scrypt need not run again."""
 
     salt: bytes
     key: bytes = field(repr=False)
@@ -54,8 +54,8 @@ Secret = str | DerivedKey
 
 
 def missing(path: Path, kind: str) -> KeystoreError:
-    """What to tell who has no keystore there."""
-    return KeystoreError(f"there is no {kind} at {path.parent}", _BEGINNINGS.get(kind, "check its name"))
+    """Make the error for a keystore that does not exist."""
+    return KeystoreError(f"there is no {kind}'s keystore in {path.parent}", _BEGINNINGS.get(kind, "check its name"))
 
 
 class Lock:
@@ -69,14 +69,15 @@ class Lock:
         except filelock.Timeout:
             raise KeystoreError(f"{path} is in use by another process", "wait for it to end, then try again") from None
         except OSError as error:
-            raise KeystoreError(f"{path.parent} cannot be written to: {error.strerror}", "check whose it is") from None
+            raise KeystoreError(f"{path.parent} cannot be written to: {error.strerror}", "check who owns it") from None
 
     def release(self) -> None:
+        """Give the lock back."""
         self._lock.release()
 
 
 class Opened:
-    """What is the same of every open keystore, in one file or in rows: its path, key and lock. A context manager."""
+    """What every open keystore has, in one file or in rows: path, key and lock. A context manager."""
 
     path: Path
     _salt: bytes
@@ -85,16 +86,19 @@ class Opened:
 
     @property
     def derived_key(self) -> DerivedKey:
-        """Opens this file for as long as its passphrase is the same."""
+        """The key that opens this file for as long as its passphrase stays the same. Raises KeystoreError if it is
+        closed."""
         if self._key is None:
             raise KeystoreError(f"{self.path} is closed")
         return DerivedKey(self._salt, self._key)
 
     @property
     def is_held(self) -> bool:
+        """Whether this process holds the lock."""
         return self._lock is not None
 
     def close(self) -> None:
+        """Give the lock back and forget the key."""
         raise NotImplementedError
 
     def __enter__(self) -> Self:
@@ -122,9 +126,9 @@ class Keystore(Opened):
     def create(
         cls, path: Path, passphrase: str, kind: str, data: dict[str, Any], lock_wait_seconds: float = LOCK_WAIT_SECONDS
     ) -> Self:
-        """A new file, mode 0600. Raises KeystoreError if there is one already: nothing is ever overwritten."""
+        """Create a new file, mode 0600. Raises KeystoreError if there is one already: nothing is ever overwritten."""
         if not passphrase:
-            raise KeystoreError("an empty passphrase protects nothing", "choose one")
+            raise KeystoreError("the passphrase is empty", "choose one: an empty passphrase protects nothing")
         make_directory(path.parent)
         lock = Lock(path, lock_wait_seconds)
         try:
@@ -140,8 +144,8 @@ class Keystore(Opened):
 
     @classmethod
     def open(cls, path: Path, secret: Secret, kind: str, lock_wait_seconds: float = LOCK_WAIT_SECONDS) -> Self:
-        """With its passphrase, or the key that was derived from it. Raises WrongPassphrase, or KeystoreError if the
-        file is missing, damaged, of another kind or in use."""
+        """Open a file with its passphrase, or with the key that was derived from it. Raises WrongPassphrase, or
+        KeystoreError if the file is missing, damaged, of another kind or in use."""
         if not path.exists():
             raise missing(path, kind)
         path = path.resolve()  # behind a symbolic link: what is replaced is the file, not the link to it
@@ -158,26 +162,28 @@ class Keystore(Opened):
         return cls(path, kind, salt, key, data, lock)
 
     def save(self) -> None:
-        """Replace the file by the present `data`, atomically; durable when it returns. Raises KeystoreError, also for
-        `data` that is empty: that is what a keystore is while nobody holds it, and never what somebody made."""
+        """Replace the file with the present `data`, atomically; it is durable on return. Raises KeystoreError, also for
+        empty `data`, which is what a keystore has while nobody holds its lock."""
         if self._key is None or self._lock is None:
             raise KeystoreError(f"{self.path} is {'closed' if self._key is None else 'not held'}")
         if not self.data:
             raise KeystoreError(
-                f"{self.path} would lose all that is in it", "it is as it was before; stop this program, start it again"
+                f"saving would erase all that is in {self.path}",
+                "the file is unchanged; stop this program and start it again",
             )
         content = _sealed(self.kind, self._salt, self._key, self.data)
         try:
             _replace(self.path, content)
         except OSError as error:
             raise KeystoreError(
-                f"{self.path} cannot be written: {error.strerror}", "it is as it was before; make room and try again"
+                f"{self.path} cannot be written: {error.strerror}",
+                "the file is unchanged; make room on the disk and try again",
             ) from None
 
     def release(self) -> None:
         """Give the lock back and forget the data, but not the key: other processes may change the file. Does not save.
 
-        For programs that run for long. `reacquire` goes on; whatever was taken from `data` before is stale then.
+        For programs that run for long. `reacquire` continues; whatever was taken from `data` before is stale then.
         """
         lock, self._lock = self._lock, None
         if lock is not None:
@@ -186,7 +192,7 @@ class Keystore(Opened):
 
     def reacquire(self, lock_wait_seconds: float = LOCK_WAIT_SECONDS) -> None:
         """Take the lock again and read the file anew, without the passphrase. `data` is a new map. Changes nothing if
-        the lock is held. Raises KeystoreError, also if the file is in use or has another passphrase by now."""
+        the lock is held. Raises KeystoreError, also if the file is in use or its passphrase was changed."""
         if self._lock is None:
             self._take(lock_wait_seconds)
 
@@ -205,13 +211,15 @@ class Keystore(Opened):
         line, header, body = _read(self.path)
         _check_kind(self.path, header, self.kind)
         if header["salt"] != self._salt:
-            raise KeystoreError(f"{self.path} was replaced meanwhile", "stop this program and start it again")
+            raise KeystoreError(
+                f"{self.path} was replaced while this program used it", "stop this program and start it again"
+            )
         return _decrypt(self.path, key, header, line, body)
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """With the lock for a while, for a program that lives without it: `data` is what the file says by now. Two
-        threads of one program wait for each other like two programs. Raises KeystoreError."""
+        """Hold the lock for a while, in a program that runs without it: `data` is what the file has now. Two threads of
+        one program wait for each other like two programs. Raises KeystoreError."""
         self._take(LOCK_WAIT_SECONDS)
         try:
             yield
@@ -228,8 +236,8 @@ class Keystore(Opened):
 
 
 def write_apart(path: Path, secret: Secret, kind: str, data: dict[str, Any]) -> None:
-    """A file of this format that nobody works in: whole, mode 0600, without a lock. Raises KeystoreError if there is
-    one already."""
+    """Write a file of this format that nobody works in: whole, mode 0600, without a lock. Raises KeystoreError if there
+    is one already."""
     if os.path.lexists(path):
         raise KeystoreError(f"{path} exists already and is not overwritten", "choose another name")
     salt = secrets.token_bytes(SALT_BYTES) if isinstance(secret, str) else secret.salt
@@ -238,7 +246,7 @@ def write_apart(path: Path, secret: Secret, kind: str, data: dict[str, Any]) -> 
 
 
 def read_apart(path: Path, secret: Secret, kind: str) -> dict[str, Any]:
-    """What `write_apart` wrote. Raises WrongPassphrase or KeystoreError."""
+    """Read what `write_apart` wrote. Raises WrongPassphrase or KeystoreError."""
     if not path.exists():
         raise KeystoreError(f"there is no file {path}", "check its name")
     line, header, body = _read(path)
@@ -247,7 +255,7 @@ def read_apart(path: Path, secret: Secret, kind: str) -> dict[str, Any]:
 
 
 def salt_of(path: Path) -> bytes | None:
-    """Of the file as it is now; None if it cannot be told."""
+    """Read the salt (16 bytes) of the file as it is now; None if it cannot be read."""
     try:
         salt: bytes = _read(path)[1]["salt"]
     except KeystoreError:
@@ -256,11 +264,12 @@ def salt_of(path: Path) -> bytes | None:
 
 
 def key_of(secret: Secret, salt: bytes, path: Path) -> bytes:
-    """What opens a keystore with this salt. Raises WrongPassphrase for a key that was derived with another one."""
+    """Derive the key (32 bytes) for a keystore with this salt. Raises WrongPassphrase for a key that was derived with
+    another salt."""
     if isinstance(secret, str):
         return _derive(secret, salt)
     if secret.salt != salt:
-        raise WrongPassphrase(f"{path} has another passphrase by now", "unlock it again: tessera unlock")
+        raise WrongPassphrase(f"the passphrase of {path} was changed", "unlock it again: tessera unlock")
     return secret.key
 
 
@@ -287,7 +296,7 @@ def _read(path: Path) -> tuple[bytes, dict[str, Any], bytes]:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise KeystoreError(f"{path} cannot be read: {error.strerror}", "check whose file it is") from None
+        raise KeystoreError(f"{path} cannot be read: {error.strerror}", "check who owns the file") from None
     content, digest = raw[:-DIGEST_BYTES], raw[-DIGEST_BYTES:]
     line, newline, body = content.partition(b"\n")
     if not line.startswith(b'{"format": "%s"' % FORMAT.encode()):
@@ -316,7 +325,8 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
 def _check_kind(path: Path, header: dict[str, Any], kind: str) -> None:
     if header.get("kind") != kind:
         raise KeystoreError(
-            f"{path} is a keystore of kind '{header.get('kind')}', '{kind}' is wanted here", "name another directory"
+            f"{path} is a keystore of kind '{header.get('kind')}', but '{kind}' is needed here",
+            "name another directory",
         )
 
 
@@ -330,7 +340,7 @@ def _decrypt(path: Path, key: bytes, header: dict[str, Any], line: bytes, body: 
 
 
 def make_directory(path: Path) -> None:
-    """For a keystore, if it is not there. Raises KeystoreError."""
+    """Make a keystore's directory, mode 0700, if it is not there. Raises KeystoreError."""
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:

@@ -56,8 +56,8 @@ _BESIDE = ("-journal", "-wal", "-shm")
 
 
 class KeystoreDatabase(Opened):
-    """An open keystore of rows. `data` has what is kept once, `table` gives the others; changes to both are made within
-    `change`, and last when that has ended."""
+    """An open keystore of rows. `data` has what is kept once, `table` gives the other values; changes to both are made
+    within `change`, and are durable when it has ended."""
 
     def __init__(self, path: Path, kind: str, salt: bytes, key: bytes, lock: Lock | None) -> None:
         """Not for callers: use `create`, `open` or `read_apart`."""
@@ -82,10 +82,10 @@ class KeystoreDatabase(Opened):
         fill: Callable[[Self], None],
         lock_wait_seconds: float = LOCK_WAIT_SECONDS,
     ) -> Self:
-        """A new file, mode 0600, with these tables and what fill(keystore) puts in: whole, or there is none. Raises
-        KeystoreError if there is one already: nothing is ever overwritten."""
+        """Create a new file, mode 0600, with these tables and what fill(keystore) puts in; if that fails, no file is
+        left. Raises KeystoreError if there is one already: nothing is ever overwritten."""
         if not passphrase:
-            raise KeystoreError("an empty passphrase protects nothing", "choose one")
+            raise KeystoreError("the passphrase is empty", "choose one: an empty passphrase protects nothing")
         salt = secrets.token_bytes(SALT_BYTES)
         return cls._create(
             path, DerivedKey(salt, key_of(passphrase, salt, path)), kind, tables, fill, lock_wait_seconds
@@ -144,8 +144,8 @@ class KeystoreDatabase(Opened):
 
     @classmethod
     def open(cls, path: Path, secret: Secret, kind: str, lock_wait_seconds: float = LOCK_WAIT_SECONDS) -> Self:
-        """With its passphrase, or the key that was derived from it. Raises WrongPassphrase, or KeystoreError if the
-        file is missing, damaged, of another kind or in use."""
+        """Open a file with its passphrase, or with the key that was derived from it. Raises WrongPassphrase, or
+        KeystoreError if the file is missing, damaged, of another kind or in use."""
         if not path.exists():
             raise missing(path, kind)
         path = path.resolve()
@@ -158,7 +158,7 @@ class KeystoreDatabase(Opened):
 
     @classmethod
     def read_apart(cls, path: Path, secret: Secret, kind: str) -> Self:
-        """A file that nobody works in, to be read: no lock is taken, and nothing is written beside it. Raises as
+        """Open a file that nobody works in, to read it: no lock is taken, and nothing is written beside it. Raises as
         `open`."""
         if not path.exists():
             raise KeystoreError(f"there is no file {path}", "check its name")
@@ -182,7 +182,9 @@ class KeystoreDatabase(Opened):
         connection = _connected(self.path)
         try:
             if _read_header(self.path, connection, self.kind)["salt"] != self._salt:
-                raise KeystoreError(f"{self.path} was replaced meanwhile", "stop this program and start it again")
+                raise KeystoreError(
+                    f"{self.path} was replaced while this program used it", "stop this program and start it again"
+                )
         except BaseException:
             connection.close()
             raise
@@ -192,14 +194,15 @@ class KeystoreDatabase(Opened):
         self._connection, self._file = connection, _file(self.path)
 
     def table(self, name: str) -> Table:
+        """Give a view of one table."""
         return Table(name, self._seal, self._execute)
 
     # -- the transaction
 
     @contextmanager
     def change(self) -> Iterator[None]:
-        """What the block changes in `data` and in tables becomes durable when it ends, all of it; nothing if it raises,
-        or if that cannot be written (KeystoreError)."""
+        """Make what the block changes in `data` and in tables durable when it ends, all of it; nothing if it raises, or
+        if that cannot be written (KeystoreError)."""
         self._end_reading()
         self._run("BEGIN IMMEDIATE")
         try:
@@ -236,7 +239,7 @@ class KeystoreDatabase(Opened):
             raise damaged(self.path) from None
 
     def _not_written(self, reason: str) -> KeystoreError:
-        hint = "it is as it was before; make room and try again"
+        hint = "the file is unchanged; make room on the disk and try again"
         return KeystoreError(f"{self.path} cannot be written: {reason}", hint)
 
     # -- who has it
@@ -254,9 +257,9 @@ class KeystoreDatabase(Opened):
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """With the lock for a while, for a program that lives without it: what is read is what the file says by now.
-        Two threads of one program wait for each other like two programs. Raises KeystoreError, also if the file has
-        another passphrase by now."""
+        """Hold the lock for a while, in a program that runs without it: what is read is what the file has now. Two
+        threads of one program wait for each other like two programs. Raises KeystoreError, also if the passphrase was
+        changed."""
         self._take()
         try:
             yield
@@ -293,12 +296,12 @@ class KeystoreDatabase(Opened):
     # -- copies
 
     def copy(self, path: Path, kind: str, tables: Sequence[str], content: "Content") -> None:
-        """A new keystore under the same key with what `content` takes over. Raises KeystoreError if there is one
+        """Create a new keystore under the same key with what `content` takes over. Raises KeystoreError if there is one
         already."""
         KeystoreDatabase._create(path, self.derived_key, kind, tables, content.fill(self)).close()
 
     def copy_apart(self, path: Path, kind: str, tables: Sequence[str], content: "Content") -> None:
-        """The same as one file that nobody works in: without a lock beside it."""
+        """Do the same as one file that nobody works in, without a lock beside it."""
         if os.path.lexists(path):
             raise KeystoreError(f"{path} exists already and is not overwritten", "choose another name")
         temporary = path.with_name(f".{secrets.token_hex(8)}.new")
@@ -313,12 +316,15 @@ class KeystoreDatabase(Opened):
 
 @dataclass(frozen=True)
 class Content:
-    """What a copy has: the rows of these tables and all that is kept once, and what change(copy) makes of it."""
+    """What a copy contains: the rows of these tables and all values that are kept once, and what change(copy) makes of
+    them."""
 
     tables: Sequence[str]
     change: Callable[[KeystoreDatabase], None]
 
     def fill(self, source: KeystoreDatabase) -> Callable[[KeystoreDatabase], None]:
+        """Make the function that fills a copy from this keystore."""
+
         def fill(copy: KeystoreDatabase) -> None:
             for name in (VALUES, *self.tables):
                 source._copy_rows(name, copy)
@@ -328,7 +334,8 @@ class Content:
 
 
 def salt_of(path: Path) -> bytes | None:
-    """Of a keystore as it is now, of a file or of rows; None if it cannot be told. Not for who has it open."""
+    """Read the salt (16 bytes) of a keystore as it is now, of a file or of rows; None if it cannot be read. Do not call
+    it while the keystore is open here."""
     try:
         if not _is_database(path):
             return keystore.salt_of(path)
@@ -374,7 +381,7 @@ def _connected(path: Path, pragmas: Sequence[str] = _PRAGMAS, apart: bool = Fals
             connection.close()
             raise
     except sqlite3.OperationalError as error:
-        raise KeystoreError(f"{path} cannot be read: {error}", "check whose file it is") from None
+        raise KeystoreError(f"{path} cannot be read: {error}", "check who owns the file") from None
     except sqlite3.DatabaseError:
         raise damaged(path) if _is_database(path) else _no_database(path) from None
     return connection
@@ -406,7 +413,7 @@ def _read_header(path: Path, connection: sqlite3.Connection, kind: str | None = 
         raise KeystoreError(f"{path} has a format this program does not know", "update tessera")
     if kind not in (None, header["kind"]):
         raise KeystoreError(
-            f"{path} is a keystore of kind '{header['kind']}', '{kind}' is wanted here",
+            f"{path} is a keystore of kind '{header['kind']}', but '{kind}' is needed here",
             "name another file or directory",
         )
     return header
@@ -417,11 +424,11 @@ def _no_database(path: Path) -> KeystoreError:
         with path.open("rb") as file:
             old = file.read(32).startswith(b'{"format": "%s"' % keystore.FORMAT.encode())
     except OSError as error:
-        return KeystoreError(f"{path} cannot be read: {error.strerror}", "check whose file it is")
+        return KeystoreError(f"{path} cannot be read: {error.strerror}", "check who owns the file")
     if old:
         return KeystoreError(
-            f"{path} was made by an older version of tessera, which kept all in one piece",
-            "go on with that version, or begin anew in another directory; this one is left as it is",
+            f"{path} was made by an older version of tessera, which kept everything in one piece",
+            "use that version, or begin anew in another directory; the file is unchanged",
         )
     return KeystoreError(f"{path} is not a Tessera keystore", "name another directory, or restore a backup")
 

@@ -8,7 +8,7 @@ the environment says, and there is one. The socket itself lies elsewhere, becaus
 
 Unix: a socket of mode 0600 in a directory of mode 0700, and each side asks the kernel who the other one is. Windows
 has neither: there it is a loopback port, and a file that only its user can read holds a cookie. Both sides prove that
-they know it before either believes the other, so whoever got the port after the server's end learns nothing.
+they know it before either trusts the other, so whoever got the port after the server's end learns nothing.
 """
 
 import asyncio
@@ -47,15 +47,15 @@ Handler = Callable[["Connection"], Awaitable[None]]
 
 
 class Disconnected(Unreachable):
-    """The other side ended the conversation, or sent what is not one."""
+    """The other side ended the conversation, or sent something that is not a message."""
 
 
 class Silent(Unreachable):
-    """The other side is there and does not answer: it is stopped, or has too much to do."""
+    """The other side is there and does not answer: it is suspended, or has too much to do."""
 
 
 def address(purpose: str, home: Path) -> Path:
-    """Where the server for this purpose and this home listens. Makes its directory; raises KeystoreError if that
+    """Find where the server for this purpose and this home listens. Makes its directory; raises KeystoreError if that
     cannot be trusted."""
     name = f"{purpose}-{hashlib.sha256(os.fsencode(home.resolve())).hexdigest()[:16]}"
     with warnings.catch_warnings(action="ignore"):  # that there is no XDG_RUNTIME_DIR: the place it takes then will do
@@ -82,7 +82,7 @@ def _own_directory(directory: Path) -> None:
     if LOOPBACK:
         return  # the user's own part of the profile
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != _user() or found.st_mode & 0o077:
-        raise KeystoreError(f"{directory} can be used by others, too", "remove it, or set XDG_RUNTIME_DIR")
+        raise KeystoreError(f"other users can open {directory}", "remove it, or set XDG_RUNTIME_DIR")
 
 
 def _user() -> int:
@@ -92,14 +92,14 @@ def _user() -> int:
 
 
 class Connection:
-    """One conversation. Lines are JSON objects; `receive` gives None when the other side has ended it."""
+    """One conversation. Lines are JSON objects; `receive` returns None when the other side has ended it."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
 
     async def send(self, message: dict[str, Any]) -> None:
-        """Raises Disconnected."""
+        """Send one JSON object. Raises Disconnected."""
         try:
             self._writer.write(json.dumps(message).encode() + b"\n")
             await self._writer.drain()
@@ -107,7 +107,8 @@ class Connection:
             raise _gone() from None
 
     async def receive(self) -> dict[str, Any] | None:
-        """Raises Disconnected for a line that is too long or is not one JSON object."""
+        """Receive one JSON object; None at the end. Raises Disconnected for a line that is too long or is not one JSON
+        object."""
         try:
             line = await self._reader.readline()
         except OSError:
@@ -117,7 +118,7 @@ class Connection:
         return _object(line) if line.endswith(b"\n") else None
 
     async def ask(self, message: dict[str, Any], seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
-        """Send, and wait for the next line. Raises Disconnected; Silent if it does not come in time."""
+        """Send a JSON object and wait for the next line. Raises Disconnected; Silent if it does not come in time."""
         try:
             async with asyncio.timeout(seconds):
                 await self.send(message)
@@ -133,6 +134,7 @@ class Connection:
             yield message
 
     async def close(self) -> None:
+        """End the conversation."""
         self._writer.close()
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()
@@ -157,11 +159,12 @@ class Server:
         self._files = [path]
 
     def announce(self, file: Path) -> None:
-        """Write down where it listens, and which process it is, until it is closed."""
+        """Write down, until it is closed, where it listens and which process it is."""
         files.write(file, json.dumps({"socket": str(self.path), "process": os.getpid()}).encode())
         self._files.insert(0, file)
 
     async def close(self) -> None:
+        """End the listening and every conversation."""
         self._server.close()
         self._cut()
         await self._server.wait_closed()
@@ -177,8 +180,8 @@ class Server:
 
 
 async def serve_home(purpose: str, home: Path, handler: Handler) -> Server:
-    """Serve a home, which has to be there; `handler` has each conversation. Raises KeystoreError if another process
-    does already, wherever it listens."""
+    """Serve a home, which has to exist; `handler` has each conversation. Raises KeystoreError if another process
+    already does, wherever it listens."""
     server = await serve(address(purpose, home), handler, lock_file=_beside(purpose, home, "lock"))
     try:
         server.announce(_beside(purpose, home, "address"))
@@ -189,8 +192,9 @@ async def serve_home(purpose: str, home: Path, handler: Handler) -> Server:
 
 
 async def serve_beside(purpose: str, directory: Path, handler: Handler) -> Server:
-    """As serve_home, for a service of a server: the socket is in its directory, if the path is not too long for one,
-    as such a service sees no other; and root may ask it, too, as it runs as a user that nobody else is."""
+    """Serve as serve_home does, for a service of a server: the socket is in its directory if the path is not too long
+    for one, because such a service sees no other directory; and root may connect, too, because the service runs as a
+    user of its own."""
     path = directory.resolve() / f"{purpose}.socket"
     if LOOPBACK or len(os.fsencode(path)) > MAX_PATH_BYTES:
         path = address(purpose, directory)
@@ -204,12 +208,13 @@ async def serve_beside(purpose: str, directory: Path, handler: Handler) -> Serve
 
 
 async def connect_home(purpose: str, home: Path, root: bool = False) -> Connection:
-    """root: that user may ask a service of another one. Raises Unreachable if nothing serves this home."""
+    """Connect to what serves this home. root: that user may ask a service of another user. Raises Unreachable if
+    nothing serves this home."""
     return await connect(Path(_announced(purpose, home)["socket"]), root=root)
 
 
 def process_of(purpose: str, home: Path) -> int:
-    """The number of the process that serves this home. Raises Unreachable."""
+    """Find the number of the process that serves this home. Raises Unreachable."""
     return int(_announced(purpose, home)["process"])
 
 
@@ -226,9 +231,9 @@ async def serve(
     path: Path, handler: Handler, loopback: bool = LOOPBACK, lock_file: Path | None = None, root: bool = False
 ) -> Server:
     """Listen at a path that `address` gave; `handler` has each conversation, which ends when it returns. root: that
-    user may have one, too.
+    user may connect, too.
 
-    Raises KeystoreError if another process serves there already (or has `lock_file`). What a process that was killed
+    Raises KeystoreError if another process already serves there (or has `lock_file`). What a process that was killed
     left is replaced.
     """
     lock = filelock.FileLock(lock_file or path.with_name(path.name + ".lock"), timeout=0, mode=0o600)
@@ -282,7 +287,7 @@ def _keeping(talks: set[asyncio.Task[None]], handler: Handler) -> Serve:
 
 
 async def connect(path: Path, loopback: bool = LOOPBACK, root: bool = False) -> Connection:
-    """Raises Unreachable if nobody serves there, or somebody else."""
+    """Connect to the server at this path. Raises Unreachable if nobody serves there, or another user does."""
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             return await (_connect_loopback(path) if loopback else _connect_unix(path, root))
@@ -291,8 +296,8 @@ async def connect(path: Path, loopback: bool = LOOPBACK, root: bool = False) -> 
 
 
 def ask(path: Path, message: dict[str, Any], loopback: bool = LOOPBACK) -> dict[str, Any]:
-    """One question, one answer, for callers that wait for it: in a thread of its own, as a keystore may be opened
-    inside an event loop, which allows no other. Raises Unreachable."""
+    """Ask one question and wait for the answer, in a thread of its own: a keystore may be opened inside an event loop,
+    which allows no other. Raises Unreachable."""
 
     async def conversation() -> dict[str, Any]:
         async with await connect(path, loopback) as connection:
@@ -351,7 +356,7 @@ async def _or_root(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> boo
 
 
 def peer_user(connected: Any, platform: str = sys.platform) -> int:
-    """The user id of the process at the other end of a Unix socket, as the kernel knows it."""
+    """Ask the kernel for the user id of the process at the other end of a Unix socket."""
     if platform == "linux":
         _, user, _ = struct.unpack("3i", connected.getsockopt(socket.SOL_SOCKET, 17, 12))  # SO_PEERCRED: struct ucred
     else:

@@ -7,8 +7,8 @@ _PR_SET_DUMPABLE = 4
 
 
 def keep_out_of_dumps() -> None:
-    """No core dump of this process, and no other process reads its memory, where the system can do that. For whatever
-    holds keys for longer than a command takes."""
+    """Forbid core dumps of this process, and other processes to read its memory, where the system can do that. For
+    programs that hold keys for longer than a command takes."""
     if sys.platform == "win32":
         return
     import resource

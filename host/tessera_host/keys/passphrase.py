@@ -22,9 +22,9 @@ _TRIES = 3
 
 
 def secret_for(keystore: Path, path_option: Path | None) -> Secret:
-    """What opens this keystore: the passphrase in the file `path_option`, or in the one TESSERA_PASSPHRASE_FILE or the
-    settings name; its key, if it is unlocked; else the passphrase is asked for. Raises UsageError; KeystoreError if
-    there is no keystore, before anything is asked."""
+    """Obtain what opens this keystore: the passphrase in the file `path_option`, or in the one that
+    TESSERA_PASSPHRASE_FILE or config.toml names; the derived key, if it is unlocked; else ask for the passphrase.
+    Raises UsageError; KeystoreError if there is no keystore, before anything is asked."""
     if not keystore.exists():
         raise missing(keystore, keystore.stem)
     if file_of(path_option) is None:
@@ -35,11 +35,11 @@ def secret_for(keystore: Path, path_option: Path | None) -> Secret:
 
 
 def obtain(path_option: Path | None, confirm: bool) -> str:
-    """The passphrase from the file `path_option`, else from the one TESSERA_PASSPHRASE_FILE or the settings name, else
-    asked for.
+    """Obtain the passphrase from the file `path_option`, else from the one that TESSERA_PASSPHRASE_FILE or config.toml
+    names, else ask for it.
 
-    `confirm`: asked for twice, for a passphrase that is new. Raises UsageError if there is none, if it is empty, or if
-    the two entries differ.
+    `confirm`: ask twice, for a new passphrase. Raises UsageError if it cannot be had, if it is empty, or if the two
+    entries differ.
     """
     path = file_of(path_option)
     phrase = unicodedata.normalize("NFC", _from_file(path) if path else _asked(confirm))
@@ -49,20 +49,20 @@ def obtain(path_option: Path | None, confirm: bool) -> str:
 
 
 def is_in_file(path_option: Path | None) -> bool:
-    """Whether `obtain` reads it from a file, and asks nobody."""
+    """Tell whether `obtain` reads it from a file, and asks nobody."""
     return file_of(path_option) is not None
 
 
 def ask_anew() -> str:
-    """A new passphrase that is typed twice, whatever files there are. Raises UsageError."""
+    """Ask for a new passphrase, typed twice, whatever files there are. Raises UsageError."""
     phrase = unicodedata.normalize("NFC", _asked(confirm=True))
     if not phrase:
-        raise UsageError("the passphrase is empty", "an empty one protects nothing")
+        raise UsageError("the passphrase is empty", "choose one: an empty passphrase protects nothing")
     return phrase
 
 
 def file_of(path_option: Path | None) -> Path | None:
-    """The file that `obtain` reads it from; None if it is asked for."""
+    """Find the file that `obtain` reads it from; None if it is asked for."""
     named = os.environ.get(ENVIRONMENT)
     return path_option or (Path(named) if named else config.load().passphrase_file)
 
@@ -100,7 +100,7 @@ def _prompt(text: str) -> str:
             with interruptible():
                 return getpass.getpass(text)
     except UnicodeDecodeError:
-        raise UsageError("what was typed is not UTF-8 text", "look at how this terminal is set") from None
+        raise UsageError("what was typed is not UTF-8 text", "set the encoding of this terminal to UTF-8") from None
     except (getpass.GetPassWarning, EOFError, OSError):
         raise UsageError(
             "there is no terminal to ask for the passphrase on", f"give --passphrase-file or set {ENVIRONMENT}"
@@ -108,18 +108,20 @@ def _prompt(text: str) -> str:
 
 
 def ask_for_code(what: str) -> str:
-    """A secret that was made elsewhere and is typed here. Raises UsageError."""
+    """Ask for a secret that was made elsewhere. Raises UsageError."""
     try:
         return _prompt(f"{what}: ")
     except UsageError:
-        raise UsageError(f"there is no terminal to ask for it on: {what}", "give its file") from None
+        raise UsageError(
+            f"{what} is needed, and there is no terminal to ask for it", "name a file that has it"
+        ) from None
 
 
 WIFI_ENVIRONMENT = "TESSERA_WIFI_PASSWORD_FILE"
 
 
 def wifi_password(ssid: str, path_option: Path | None) -> str:
-    """The password of a Wi-Fi network: from the same three places as a passphrase. Raises UsageError."""
+    """Obtain the password of a Wi-Fi network: from a file that is named, or by asking. Raises UsageError."""
     path = path_option or (Path(os.environ[WIFI_ENVIRONMENT]) if os.environ.get(WIFI_ENVIRONMENT) else None)
     if path:
         return _from_file(path)

@@ -8,7 +8,7 @@ CBOR under AES-256-GCM, with table, name and both numbers as associated data, so
 Every row has a key of its own (HKDF-Expand of one block, RFC 5869 §2.3), so that one key seals few values in all its
 life, however long an office lives: 96 random bits of nonce are for 2^32. Without the key one sees how many rows a table
 has, how long each is, and the two numbers by which rows go: `until`, the epoch or second from which on nobody needs it
-(0 if there is none), and `part`.
+(0: for ever), and `part`.
 """
 
 import hmac
@@ -38,15 +38,16 @@ class Seal:
         self._values = _expand(key, b"row values")
 
     def name(self, table: str, name: bytes) -> bytes:
-        """As which it is in the database: 32 bytes."""
+        """Compute the name of a row in the database (32 bytes, HMAC-SHA256)."""
         return hmac.digest(self._names, table.encode() + b"\0" + name, "sha256")
 
     def seal(self, table: str, row: bytes, numbers: tuple[int, int], value: Any) -> bytes:
+        """Encrypt a value for its place (AES-256-GCM)."""
         about, nonce = _about(table, row, numbers), secrets.token_bytes(NONCE_BYTES)
         return nonce + AESGCM(_expand(self._values, about)).encrypt(nonce, cbor2.dumps(value), about)
 
     def open(self, table: str, row: bytes, numbers: tuple[int, int], sealed: bytes) -> Any:
-        """Raises KeystoreError for what was not sealed as this."""
+        """Decrypt a value. Raises KeystoreError if it was not sealed for this place."""
         about = _about(table, row, numbers)
         try:
             content = AESGCM(_expand(self._values, about)).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], about)
@@ -56,7 +57,8 @@ class Seal:
 
 
 class Table:
-    """Values by their names (bytes) in one table of the database; what is changed lasts when the transaction does."""
+    """Values by their names (bytes) in one table of the database; what is changed is durable when the transaction
+    is."""
 
     def __init__(self, name: str, seal: Seal, execute: Execute) -> None:
         self._name = name
@@ -65,7 +67,7 @@ class Table:
 
     @staticmethod
     def definition(name: str) -> Iterator[str]:
-        """The statements that make it."""
+        """Make the SQL statements that create the table."""
         yield (
             f"CREATE TABLE {name} (name BLOB PRIMARY KEY, until INTEGER NOT NULL, part INTEGER NOT NULL,"
             " value BLOB NOT NULL) WITHOUT ROWID"
@@ -73,22 +75,23 @@ class Table:
         yield f"CREATE INDEX {name}_until ON {name} (until) WHERE until > 0"
 
     def get(self, name: bytes) -> Any:
-        """None if there is no such row."""
+        """Read a value; None if there is no such row."""
         row = self._seal.name(self._name, name)
         found = self._execute(f"SELECT until, part, value FROM {self._name} WHERE name = ?", (row,)).fetchone()
         return None if found is None else self._opened(row, *found)
 
     def put(self, name: bytes, value: Any, until: int = 0, part: int = 0) -> None:
-        """In the place of what is there under this name."""
+        """Write a value, in place of what is there under this name."""
         row = self._seal.name(self._name, name)
         sealed = self._seal.seal(self._name, row, (until, part), value)
         self._execute(f"REPLACE INTO {self._name} VALUES (?, ?, ?, ?)", (row, until, part, sealed))
 
     def delete(self, name: bytes) -> None:
+        """Delete the row of this name."""
         self._execute(f"DELETE FROM {self._name} WHERE name = ?", (self._seal.name(self._name, name),))
 
     def values(self, part: int | None = None) -> list[Any]:
-        """All, or those of one part, in no order."""
+        """Iterate over all values, or those of one part, in no order."""
         which, numbers = ("", ()) if part is None else (" WHERE part = ?", (part,))
         rows = self._execute(f"SELECT name, until, part, value FROM {self._name}{which}", numbers).fetchall()
         return [self._opened(*row) for row in rows]
@@ -106,6 +109,7 @@ class Table:
         return int(self._execute(f"SELECT COUNT(*) FROM {self._name}").fetchone()[0])
 
     def clear(self) -> None:
+        """Delete all rows."""
         self._execute(f"DELETE FROM {self._name}")
 
     def keep_part(self, part: int) -> None:
@@ -113,7 +117,7 @@ class Table:
         self._execute(f"DELETE FROM {self._name} WHERE part <> ?", (part,))
 
     def forget(self, now: int, most: int) -> None:
-        """Delete rows that nobody needs from now on, so many at most."""
+        """Delete rows that nobody needs from now on, at most so many."""
         over = f"SELECT name FROM {self._name} WHERE until > 0 AND until <= ? LIMIT ?"
         self._execute(f"DELETE FROM {self._name} WHERE name IN ({over})", (now, most))
 
@@ -143,7 +147,7 @@ class Values:
         self._known[name] = value
 
     def write(self) -> None:
-        """Into the table, what is another than it was."""
+        """Write the values that were changed into the table."""
         for name, value in self._known.items():
             encoded = cbor2.dumps([value])  # in a list, because a row of None is one
             if encoded != self._stored.get(name):
@@ -151,11 +155,12 @@ class Values:
                 self._stored[name] = encoded
 
     def forget(self) -> None:
-        """What was read, and what was changed and not written."""
+        """Forget what was read, and what was changed and not written."""
         self._known, self._stored = {}, {}
 
 
 def damaged(path: Path) -> KeystoreError:
+    """Make the error for a database that is damaged."""
     return KeystoreError(f"{path} is damaged: it is not what was written", "restore it from a backup")
 
 

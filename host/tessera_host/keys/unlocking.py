@@ -30,7 +30,7 @@ LOOK_SECONDS = 1.0
 
 
 def address() -> Path:
-    """One process serves all keystores of a user."""
+    """Find the socket of the process that serves all keystores of a user."""
     return local_socket.address("unlock", Path.home())
 
 
@@ -38,7 +38,7 @@ def address() -> Path:
 
 
 def key_for(keystore: Path) -> DerivedKey | None:
-    """The key of this keystore, if it was unlocked and has the same passphrase still."""
+    """Ask for the key of this keystore; None if it is not unlocked, or its passphrase was changed."""
     try:
         at = address()
         answer = local_socket.ask(at, {"ask": "key", "keystore": _name(keystore)}) if at.exists() else {}
@@ -52,7 +52,7 @@ def key_for(keystore: Path) -> DerivedKey | None:
 
 
 def keep(keystore: Path, derived: DerivedKey, for_seconds: int) -> None:
-    """Have the key kept, by a process that is started if there is none. Raises Unreachable."""
+    """Have the key kept for so many seconds, by a process that is started if it does not run. Raises Unreachable."""
     message: dict[str, Any] = {"ask": "keep", "keystore": _name(keystore), "seconds": for_seconds}
     message |= _fields(derived)
     try:
@@ -63,7 +63,7 @@ def keep(keystore: Path, derived: DerivedKey, for_seconds: int) -> None:
 
 
 def forget(keystore: Path | None = None) -> bool:
-    """Lock one keystore, or all of them; whether there was anything to lock."""
+    """Lock one keystore, or all of them, and tell whether there was anything to lock."""
     message = {"ask": "lock", "keystore": None if keystore is None else _name(keystore)}
     try:
         return bool(local_socket.ask(address(), message)["locked"])
@@ -81,7 +81,7 @@ def _fields(derived: DerivedKey) -> dict[str, str]:
 
 
 def _key_in(fields: dict[str, Any]) -> DerivedKey:
-    """Raises KeyError, TypeError or ValueError for what is none."""
+    """Read a key from the fields of a message. Raises KeyError, TypeError or ValueError."""
     salt, key = (bytes.fromhex(fields[name]) for name in ("salt", "key"))
     if (len(salt), len(key)) != (SALT_BYTES, KEY_BYTES):
         raise ValueError("salt or key has another length than any keystore's")
@@ -102,22 +102,22 @@ def _start() -> None:
             local_socket.ask(address(), {"ask": "nothing"})
             return
         time.sleep(START_POLL_SECONDS)
-    raise Unreachable("the process that keeps keys unlocked does not start", "use --passphrase-file meanwhile")
+    raise Unreachable("the process that keeps keystores unlocked does not start", "use --passphrase-file meanwhile")
 
 
 # -- the process
 
 
 class Keys:
-    """What is kept: by keystore, its salt and key and until when. Two clocks, because one stands still while the
-    computer sleeps and the other can be put back."""
+    """The keys that are kept: by keystore, its salt and key and until when. Two clocks, because one stands still while
+    the computer sleeps and the other can be set back."""
 
     def __init__(self, clocks: tuple[Callable[[], float], ...] = (time.time, time.monotonic)) -> None:
         self._clocks = clocks
         self._kept: dict[str, tuple[DerivedKey, list[float]]] = {}
 
     def answer(self, message: dict[str, Any]) -> dict[str, Any]:
-        """What one request says. Raises KeyError, TypeError or ValueError for one that makes no sense."""
+        """Answer one request. Raises KeyError, TypeError or ValueError for one that makes no sense."""
         self.forget_old()
         if message["ask"] == "keep":
             self._keep(message["keystore"], _key_in(message), message["seconds"])
@@ -139,6 +139,7 @@ class Keys:
         return bool(names)
 
     def forget_old(self) -> None:
+        """Forget the keys whose time is over."""
         now = [clock() for clock in self._clocks]
         over = [name for name, (_, ends) in self._kept.items() if any(n >= e for n, e in zip(now, ends, strict=True))]
         for name in over:
@@ -149,7 +150,7 @@ class Keys:
 
 
 async def serve(path: Path, keys: Keys, look_seconds: float = LOOK_SECONDS) -> None:
-    """Until nothing is kept any more, or the socket is gone: a logout removes the directory it is in."""
+    """Serve until nothing is kept any more, or the socket is gone: a logout removes the directory it is in."""
     asked = asyncio.Event()
 
     async def handle(connection: Connection) -> None:

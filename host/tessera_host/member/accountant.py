@@ -40,15 +40,16 @@ class Budget:
 
     @property
     def left(self) -> int:
+        """Records that may still leave now: never below 0."""
         return max(0, self.allowed - self.used)
 
     @property
     def unit(self) -> str:
-        """What is counted: where there are copies a part of a message is several records."""
+        """What is counted: where there are copies, a part of a message is several records."""
         return "record" if self.copies > 1 else "message"
 
     def __str__(self) -> str:
-        each = f"; a message is {self.copies}, one to each of its relays" if self.copies > 1 else ""
+        each = f"; a message takes {self.copies}, one for each of its relays" if self.copies > 1 else ""
         return f"Today: {self.used} of {self.allowed} {self.unit}s{each}."
 
 
@@ -60,19 +61,20 @@ class Accountant:
         self._federation = federation
 
     def spend(self, departure: Departure) -> None:
-        """A record is about to leave. To be saved before it does."""
+        """Count a record that is about to leave. Save the state before it does."""
         kept = (known for known in self._departures if known.time > departure.time - DAY_SECONDS)
         self._departures[:] = [*kept, departure]
 
     def posted_in_this_round(self, now: int, relay: int | None = None) -> bool:
-        """Whether a record left in the round of this moment, or in a later one; to the relay of this number if one is
-        named."""
+        """Tell whether a record left in the round of this moment (unix seconds) or in a later one; with `relay`,
+        whether one left for the relay of this number."""
         round_at = self._federation.round_at
         last = next((known for known in reversed(self._departures) if relay in (None, known.relay)), None)
         return last is not None and round_at(last.time) >= round_at(now)
 
     def posted_since(self, moment: int, relay: int) -> int | None:
-        """Records that left since then to the relay of this number; None if that is longer ago than is counted."""
+        """Count the records that left for the relay of this number since `moment` (unix seconds); None if that is
+        longer ago than records are counted."""
         if not self._departures or moment <= self._departures[-1].time - DAY_SECONDS:
             return None if self._departures else 0
         return sum(known.time >= moment and known.relay == relay for known in self._departures)
@@ -84,23 +86,26 @@ class Accountant:
         self._departures += [Departure(now, here[0], bucket, here[1], digest) for bucket in buckets]
 
     def budget(self, now: int) -> Budget:
+        """Compute this member's day at `now` (unix seconds)."""
         return self.weighed(now)()
 
     def may_post(self, now: int, relay: int) -> bool:
-        """Whether one more fits now, to the relay of this number."""
+        """Tell whether one more record fits now, to the relay of this number."""
         budget = self.budget(now)
         return budget.left > 0 and self.share_at(budget, now, relay) <= now
 
     def share_at(self, budget: Budget, now: int, relay: int) -> int:
-        """The unix time from which one more is within what a relay may have of the day (`share_at`)."""
+        """Compute the unix time from which one more record fits into the share of the day that a relay may have
+        (`share_at`)."""
         return share_at(budget, now, self.times(relay))
 
     def times(self, relay: int) -> list[int]:
-        """When the records that count left for the relay of this number, in order."""
+        """List the times (unix seconds, in order) of the records that count and left for the relay of this number."""
         return sorted(known.time for known in self._departures if known.relay == relay)
 
     def weighed(self, now: int) -> Callable[[], Budget]:
-        """`budget`, with all that it takes from the keystore taken now: the sum may be done in another thread."""
+        """Prepare `budget`: everything that it needs from the keystore is read now, so another thread may compute the
+        sum."""
         recent = [known for known in self._departures if known.time > now - DAY_SECONDS]
         recent.sort(key=lambda known: known.time)
         day = self._day(recent, now)
@@ -142,9 +147,9 @@ class Accountant:
 
 
 def share_at(budget: Budget, now: int, times: Sequence[int]) -> int:
-    """The unix time from which one more is within what a relay may have of the day, which had records at these times:
-    where a part is several records, no more than one of each. What it had and refused counts, and is not at the others'
-    cost."""
+    """Compute the unix time from which one more record fits into the share of the day of a relay that had records at
+    these times. Where a part is several records, a relay gets no more than one of each. Records that it refused count
+    as well, and only against its own share."""
     if budget.copies == 1:
         return now
     most = max(1, -(-budget.allowed // budget.copies))

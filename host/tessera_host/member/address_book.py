@@ -7,7 +7,7 @@ from .state import MemberState
 
 
 def verify(state: MemberState, name: str) -> None:
-    """The six words were compared and are the same."""
+    """Note that the six words were compared and are the same."""
     state.contacts.verify(name)
     state.save()
 
@@ -22,7 +22,7 @@ def remove(state: MemberState, name: str) -> None:
 
 
 def rename(state: MemberState, name: str, new: str) -> None:
-    """Call a contact otherwise, in everything that is kept."""
+    """Give a contact another name, in everything that is kept."""
     state.contacts.rename(name, new)
     state.outbox.rename(name, new)
     state.posted.rename(name, new)
@@ -32,6 +32,6 @@ def rename(state: MemberState, name: str, new: str) -> None:
 
 
 def block(state: MemberState, name: str, blocked: bool = True) -> None:
-    """Pass over what a contact sends and let what is for it wait, or listen to it again."""
+    """Ignore what a contact sends and let what is for it wait; with `blocked=False` read it again."""
     state.contacts.block(name, blocked)
     state.save()

@@ -25,8 +25,8 @@ KIND = "member-backup"
 
 @dataclass(frozen=True)
 class Restored:
-    """What to tell: who it is, when the backup was made (unix seconds), for which epochs it has tokens that can be used
-    still, how many meetings under way were dropped."""
+    """What to tell after a restore: the member's name, when the backup was made (unix seconds), the epochs for which it
+    still has usable tokens, and how many open meetings were dropped."""
 
     name: str
     made: int
@@ -35,7 +35,7 @@ class Restored:
 
 
 def write(state: MemberState, path: Path, passphrase: str | None = None) -> None:
-    """A new file with all of a member, under another passphrase or, without one, the keystore's own.
+    """Write a new file with everything of a member, under `passphrase` or, without one, the keystore's own.
 
     Raises KeystoreError if there is a file of this name.
     """
@@ -44,7 +44,7 @@ def write(state: MemberState, path: Path, passphrase: str | None = None) -> None
 
 
 def check_places(path: Path, home: Path) -> None:
-    """Before anything is asked: there is a backup, and no keystore yet. Raises KeystoreError."""
+    """Check, before anything is asked, that there is a backup and no keystore yet. Raises KeystoreError."""
     if not path.is_file():
         raise KeystoreError(f"there is no file {path}", "check its name")
     if (home / KEYSTORE_NAME).exists():
@@ -56,10 +56,11 @@ def check_places(path: Path, home: Path) -> None:
 def restore(
     path: Path, passphrase: str, home: Path, new_passphrase: str | None = None, clock: Clock = unix_now
 ) -> Restored:
-    """Make the directory `home` out of a backup. Raises KeystoreError if there is one, or the backup is none."""
+    """Make the directory `home` from a backup. Raises KeystoreError if it has a keystore already, or if the file is not
+    a backup."""
     content = keystore.read_apart(path, passphrase, KIND)
     if not (isinstance(content, dict) and isinstance(content.get("state"), dict) and type(content.get("made")) is int):
-        raise KeystoreError(f"{path} is no backup that tessera wrote", "look for another one")
+        raise KeystoreError(f"{path} is not a backup that tessera wrote", "look for another one")
     data, made = schema.read(content["state"], path), content["made"]
     federation, _ = parsed(data, path)
     restored = _made_safe(data, federation, made, clock())
@@ -89,8 +90,8 @@ def _made_safe(data: MemberData, federation: Federation, made: int, now: int) ->
 
 
 def first_message(epoch: int) -> int:
-    """The first message number after a restore in this epoch: above all that can have been used before, as nothing is
-    sent in the epoch of the restore. Raises NotPermitted where the numbers end."""
+    """Compute the first message number after a restore in this epoch. It is above all numbers that can have been used,
+    because nothing is sent in the epoch of the restore. Raises NotPermitted where the numbers end."""
     number = (epoch + 1) * GENERATION_MESSAGES
     if number > MAX_MESSAGE - GENERATION_MESSAGES:
         raise NotPermitted("this federation is too old for a backup to be restored", "join anew, meet everyone again")

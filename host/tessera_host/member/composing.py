@@ -10,7 +10,7 @@ from .state import MemberState
 
 
 def queue(state: MemberState, contact: str, text: str) -> range:
-    """Put a text into the outbox, durably; gives its message numbers."""
+    """Put a text into the outbox, durably, and return its message numbers. Raises UsageError or NotPermitted."""
     state.contacts.check_recipient(contact)
     if not text:
         raise UsageError("there is nothing to send: the text is empty", "give a text, --file, or standard input")
@@ -21,7 +21,8 @@ def queue(state: MemberState, contact: str, text: str) -> range:
 
 
 def queue_file(state: MemberState, contact: str, name: str, content: bytes) -> range:
-    """Put a file into the outbox, durably. Raises InvalidInput if it does not fit into one message."""
+    """Put a file into the outbox, durably, and return its message number. Raises InvalidInput if it does not fit into
+    one message."""
     state.contacts.check_recipient(contact)
     parts = state.outbox.add_file(contact, name, content)
     state.history.add(contact, parts, state.now(), "", name, len(content))
@@ -30,18 +31,20 @@ def queue_file(state: MemberState, contact: str, name: str, content: bytes) -> r
 
 
 def records_of_file(name: str, content: bytes) -> int:
-    """How many records a file takes. Raises InvalidInput if it does not fit into one message."""
+    """Count the records that a file takes. Raises InvalidInput if it does not fit into one message."""
     return len(records.split_file(name, content, 0))
 
 
 def cancel(state: MemberState, contact: str, first: int) -> Sent:
-    """Take back what has not left of the message of this number, durably; gives what it was. Raises NotPermitted if all
-    of it has left; where there are copies, if any of it has."""
+    """Take back, durably, the parts of the message of this number that have not left, and return what the message was.
+    Raises NotPermitted if all of it has left or, where there are copies, if any of it has."""
     found = next((each for each in sent(state, contact) if each.messages[0] == first and each.waiting), None)
     if found is None:
-        raise NotPermitted("there is nothing to take back: all of it has left", "see 'tessera sent'")
+        raise NotPermitted("there is nothing to take back: all of it has left", "tessera sent shows what has left")
     if found.copies > 1 and (found.posted or found.sealed):
-        raise NotPermitted("it cannot be taken back: a part of it has left, or may have", "the rest follows")
+        raise NotPermitted(
+            "it cannot be taken back: a part of it has left, or may have", "nothing to do: the rest leaves as well"
+        )
     state.outbox.cancel(contact, found.messages)
     if found.posted or found.sealed:
         state.history.cancel(contact, first)
@@ -53,7 +56,7 @@ def cancel(state: MemberState, contact: str, first: int) -> Sent:
 
 
 def sent(state: MemberState, contact: str | None = None) -> list[Sent]:
-    """What was written, oldest first, and how far it got."""
+    """List what was written, oldest first, and how far each message got."""
     copies, known = state.copies.at(), state.data.contacts.book
 
     def wanted(name: str) -> int:

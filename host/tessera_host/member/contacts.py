@@ -51,21 +51,22 @@ class Meeting(NamedTuple):
 
 
 def commitment(x: bytes, nonce: bytes) -> bytes:
+    """Commit to an X25519 key (32 bytes) with a nonce (32 bytes): 32 bytes (PROTOCOL §12)."""
     return hashes.tagged("contact-commit", x + nonce)
 
 
 def first_transcript(invite: bytes, answer: dict[str, Any]) -> bytes:
-    """T1: what the answerer signs."""
+    """Compute T1 (32 bytes): what the answerer signs."""
     return hashes.tagged("contact-answer", invite + cards.without_signature(answer))
 
 
 def second_transcript(first: bytes, answer: dict[str, Any], x: bytes, nonce: bytes) -> bytes:
-    """T2: what the inviter signs, and what everything else follows from."""
+    """Compute T2 (32 bytes): what the inviter signs, and what roots and words follow from."""
     return hashes.tagged("contact-confirm", first + answer["sig"] + x + nonce)
 
 
 def agree(secret: bytes, x: bytes) -> bytes:
-    """X25519. Raises IntegrityError for a key of small order."""
+    """Compute the X25519 shared secret (32 bytes, RFC 7748). Raises IntegrityError for a key of small order."""
     try:
         return X25519PrivateKey.from_private_bytes(secret).exchange(X25519PublicKey.from_public_bytes(x))
     except ValueError:
@@ -81,6 +82,7 @@ def _fresh_x() -> tuple[bytes, bytes]:
 
 
 def public_x(secret: bytes) -> bytes:
+    """Compute the public X25519 key (32 bytes) of a secret one (32 bytes)."""
     public = X25519PrivateKey.from_private_bytes(secret).public_key()
     return public.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
 
@@ -95,42 +97,43 @@ class ContactBook:
 
     @property
     def book(self) -> dict[str, Contact]:
-        """By name."""
+        """The contacts by name."""
         return self._state.book
 
     @property
     def split(self) -> list[str]:
-        """The names of those who were given other settings than this member (`views.alarm`)."""
+        """The names of the contacts that were given settings different from this member's (`views.alarm`)."""
         return sorted(name for name, contact in self.book.items() if contact.split)
 
     def get(self, name: str) -> Contact:
-        """Raises UsageError."""
+        """Find a contact by its exact name. Raises UsageError."""
         if name not in self.book:
             raise unknown(name, self.book)
         return self.book[name]
 
     def meant(self, typed: str) -> str:
-        """The name of the contact that is meant, whatever the capitals. Raises UsageError."""
+        """Find the name of the contact that was typed, whatever the capitals. Raises UsageError."""
         return known_name(typed, self.book)
 
     def check_recipient(self, name: str) -> None:
-        """Raises UsageError for nobody's name, NotPermitted for a contact that is blocked."""
+        """Check that one may write to this name. Raises UsageError if no contact has it, NotPermitted if the contact is
+        blocked."""
         if self.get(name).blocked:
-            raise NotPermitted(f"{name} is blocked", f"'tessera contact unblock {name}' first")
+            raise NotPermitted(f"{name} is blocked", f"unblock it first: tessera contact unblock {name}")
 
     def meetings(self) -> list[dict[str, str]]:
-        """For people: whom this member is about to meet, and which card is next."""
+        """List, for people, whom this member is about to meet and which card is next."""
         return [
             {"name": meeting.name, "waiting_for": "answer" if isinstance(meeting, InviteMeeting) else "confirm"}
             for meeting in self.open_meetings()
         ]
 
     def verify(self, name: str) -> None:
-        """The user says that the words are the same on both sides."""
+        """Note that the user found the words the same on both sides."""
         self.get(name).verified = True
 
     def block(self, name: str, blocked: bool) -> None:
-        """Whether this contact's records are passed over."""
+        """Set whether this contact's records are ignored."""
         contact = self.get(name)
         contact.blocked = blocked
         if not blocked:
@@ -139,7 +142,7 @@ class ContactBook:
                 each.counts = False
 
     def rename(self, name: str, new: str) -> None:
-        """Call a contact otherwise; nobody else learns of it."""
+        """Give a contact another name; nobody else learns of it."""
         self.get(name)
         self._check_name(new)
         self.book[new] = self.book.pop(name)
@@ -154,7 +157,7 @@ class ContactBook:
         self._forget_finished(name)
 
     def abandon(self, name: str) -> bool:
-        """Forget the meetings under way with this name; whether there were any."""
+        """Forget the meetings under way with this name, and tell whether there were any."""
         state, found = self._state, bool(self.open_meetings(contact=name))
         state.invites = {key: meeting for key, meeting in state.invites.items() if meeting.name != name}
         state.answers = {key: meeting for key, meeting in state.answers.items() if meeting.name != name}
@@ -167,18 +170,20 @@ class ContactBook:
         return self._state.finished
 
     def open_meetings(self, contact: str | None = None) -> list[InviteMeeting | AnswerMeeting]:
-        """The open meetings, with one contact only if one is named."""
+        """List the open meetings; with `contact`, only those with this name."""
         meetings: list[InviteMeeting | AnswerMeeting] = [*self._state.invites.values(), *self._state.answers.values()]
         return [meeting for meeting in meetings if contact in (None, meeting.name)]
 
     def finished_by_answer(self, answer_hash: bytes) -> FinishedMeeting | None:
+        """Find the finished meeting whose answer card has this hash (32 bytes)."""
         return self._finished.get(answer_hash)
 
     def finished_by_invite(self, invite_hash: bytes) -> FinishedMeeting | None:
+        """Find the finished meeting whose invite card has this hash (32 bytes)."""
         return next((meeting for meeting in self._finished.values() if meeting.invite == invite_hash), None)
 
     def _finish(self, name: str, answer_hash: bytes, invite_hash: bytes, confirm: str | None) -> None:
-        """Remember it for who passes a card again; one meeting a contact."""
+        """Remember the meeting, in case a card is passed again: one meeting for each contact."""
         self._forget_finished(name)
         self._finished[answer_hash] = FinishedMeeting(name, invite_hash, confirm)
 
@@ -188,8 +193,8 @@ class ContactBook:
     # -- the inviter's side
 
     def invite(self, name: str, epoch: int, rekey: bool = False) -> str:
-        """The invite card for someone to be called `name` here; with `rekey` for a contact, who gets new keys and has
-        to sign for them with the identity it was met by."""
+        """Make the invite card for someone who is to be called `name` here. With `rekey` it is for a contact, who gets
+        new keys and has to sign for them with the identity that it was met by."""
         self._check_name(name, rekey)
         secret, x = _fresh_x()
         nonce = secrets.token_bytes(32)
@@ -200,7 +205,7 @@ class ContactBook:
         return text
 
     def confirm(self, text: str) -> tuple[str, str]:
-        """Take the answer to an invite: (name of the new contact, confirm card)."""
+        """Take the answer to an invite, and return (name of the new contact, confirm card)."""
         card = cards.decode(text, "answer")
         answer, meeting = card.fields, _expected("invite", self._state.invites.get(card.fields["invite"]))
         invite = cards.decode_payload("invite", meeting.payload)
@@ -224,8 +229,8 @@ class ContactBook:
     # -- the answerer's side
 
     def answer(self, text: str, name: str | None, epoch: int, round_: int, rekey: bool = False) -> tuple[str, str]:
-        """Answer an invite: (name the inviter gets here, answer card). The name in the card is the default. With
-        `rekey` the inviter is a contact of that name, who gets new keys."""
+        """Answer an invite, and return (name that the inviter gets here, answer card). The name in the card is the
+        default. With `rekey` the inviter is the contact of that name, who gets new keys."""
         card = cards.decode(text, "invite")
         invite = card.fields
         name = name or str(invite["name"])
@@ -246,7 +251,7 @@ class ContactBook:
         return cards.encode("answer", {**answer, "sig": self._identity.sign(first_transcript(invite, answer))})
 
     def accept(self, text: str) -> tuple[str, int]:
-        """Take the confirm card: (name of the new contact, round from which it may have written)."""
+        """Take the confirm card, and return (name of the new contact, round from which it may have written)."""
         confirm = cards.decode(text, "confirm").fields
         meeting = _expected("answer", self._state.answers.get(confirm["answer"]))
         invite = cards.decode_payload("invite", meeting.invite)
@@ -255,7 +260,7 @@ class ContactBook:
         self._check_peer(invite, meeting.name, meeting.rekey)
         if commitment(confirm["x"], confirm["nonce"]) != invite["commit"]:
             raise IntegrityError(
-                "this confirm card does not fit the invite: one of the two was changed on its way",
+                "this confirm card does not match the invite: one of the two was changed on its way",
                 "start again with a new invite",
             )
         first = first_transcript(meeting.invite, answer)
@@ -285,8 +290,8 @@ class ContactBook:
             )
         if self.open_meetings(contact=name):
             raise UsageError(
-                f"you are meeting a '{name}' already",
-                f"finish that, or 'tessera contact remove {name} --meeting' first",
+                f"a meeting with '{name}' is already under way",
+                f"finish it, or drop it: tessera contact remove {name} --meeting",
             )
 
     def _check_invite(self, invite: dict[str, Any], epoch: int) -> None:
@@ -294,30 +299,32 @@ class ContactBook:
             raise InvalidInput("this invite is from another federation", "only members of one federation can meet")
         self._check_same_parameters(invite["digest"])
         if invite["epoch"] > epoch + 1:
-            raise InvalidInput("this invite was made later than it is now", "one of the two computers' clocks is wrong")
+            raise InvalidInput(
+                "this invite is dated in the future", "check the clocks of both computers: one of them is wrong"
+            )
 
     def _check_same_parameters(self, digest: bytes) -> None:
         if digest != self._federation.digest:
             raise OtherSettings(
-                "the two sides hold different settings of the office",
-                "both run 'tessera renew', then tessera contact add NAME, which makes a new invite",
+                "the two of you have different settings of the office",
+                "both type tessera renew; then tessera contact add NAME makes a new invite",
             )
 
     def _check_peer(self, peer: dict[str, Any], name: str, rekey: bool) -> None:
         if peer["key"] == self._identity.key:
-            raise InvalidInput("this card is your own", "it is for the other side")
+            raise InvalidInput("this card is your own", "give it to the other person")
         for known, contact in self.book.items():
             if contact.key == peer["key"] and not (rekey and known == name):
                 raise NotPermitted(
-                    f"this is your contact '{known}'", f"to make new keys with it: tessera contact rekey {known} CARD"
+                    f"this card is from your contact '{known}'", f"to make new keys: tessera contact rekey {known} CARD"
                 )
         if name in self.book and not rekey:
             raise UsageError(f"you have a contact '{name}' already", "choose another name for the new one, with --as")
         if rekey and peer["key"] != self.get(name).key:
             raise NotPermitted(
-                f"this card is not of the '{name}' you met: the identity that signs it is another",
-                f"if {name} has lost the old one, meet anew, by another name: tessera contact add NAME; what waits for "
-                f"{name} stays with the old contact until 'tessera contact remove {name}'",
+                f"this card is not from the '{name}' whom you met: a different identity signed it",
+                f"if {name} has lost the old identity, meet again under another name: tessera contact "
+                f"add NAME; what waits for {name} stays until you type tessera contact remove {name}",
             )
 
     def _enrol(
@@ -341,7 +348,7 @@ class ContactBook:
 def _expected(kind: str, meeting: T | None) -> T:
     if meeting is None:
         raise InvalidInput(
-            f"this card belongs to no open {kind} of yours", "it was used already, or it is for someone else"
+            f"this card does not belong to any open {kind} of yours", "it was used already, or it is for someone else"
         )
     return meeting
 
@@ -349,6 +356,7 @@ def _expected(kind: str, meeting: T | None) -> T:
 def _check_signature(signature: bytes, message: bytes, key: bytes) -> None:
     if not curve.verify(signature, message, key):
         raise IntegrityError(
-            "this card's signature does not hold: it was changed on its way, or is not by whom it says",
+            "this card's signature is not valid: the card was changed on its way, or is not from the "
+            "person whom it names",
             "start again; if it recurs, tell IT",
         )

@@ -21,12 +21,12 @@ class Copies:
         self._epoch = epoch
 
     def at(self, epoch: int | None = None) -> "CopiesAt":
-        """As things are now, for parts that are posted in this epoch, by default the open one."""
+        """Look at things as they are now, for parts that are posted in this epoch, by default the open one."""
         return CopiesAt(self._federation, self._contacts, self._epoch() if epoch is None else epoch)
 
 
 class CopiesAt:
-    """At one moment: nothing of it is to be kept."""
+    """The copies at one moment: keep nothing of it."""
 
     def __init__(self, federation: Federation, contacts: Mapping[str, Contact], epoch: int) -> None:
         self._federation = federation
@@ -37,14 +37,14 @@ class CopiesAt:
         self._readers: dict[tuple[str, int], list[int]] = {}
 
     def relays(self, contact: str) -> list[int]:
-        """The numbers of those that are to have what is for a contact, in its order."""
+        """List the numbers of the relays that are to have what is for a contact, in the contact's order."""
         if contact not in self._relays:
             known = self._contacts[contact]
             self._relays[contact] = self._federation.relays_of(known.mailbox, known.relay, self._epoch)
         return self._relays[contact]
 
     def alive(self, item: Outgoing) -> list[Place]:
-        """Those that have it still."""
+        """List the places that still have the part."""
         return [
             place for place in item.places if self._keys.get(place.relay) == place.key and self._is_read(item, place)
         ]
@@ -62,18 +62,19 @@ class CopiesAt:
         return place.relay in self._readers[item.contact, epoch]
 
     def is_safe(self, item: Outgoing) -> bool:
+        """Tell whether as many relays have the part as the office wants."""
         return self._wanting(item) == 0
 
     def targets(self, item: Outgoing) -> list[int]:
-        """The numbers of the relays that a part is to be posted to: each that lacks it, until as many have it as are
-        to. More may lack it than it has to be on still, after an order has changed; one of them may be away. One that
-        IT has taken out of service takes no more, whichever set governs the epoch still."""
+        """List the numbers of the relays to post a part to: each that lacks it, until enough of them have it. After an
+        order has changed, more relays may lack it than have to get it; one of them may be away. A relay that IT has
+        taken out of service takes nothing more, whichever set still governs the epoch."""
         have = {place.relay for place in self.alive(item)}
         lacking = [id_ for id_ in self.relays(item.contact) if id_ in self._keys and id_ not in have]
         return lacking if self._wanting(item) else []
 
     def records(self, item: Outgoing) -> int:
-        """How many records of a part are to be posted still."""
+        """Count the records of a part that are still to be posted."""
         return min(self._wanting(item), len(self.targets(item)))
 
     def _wanting(self, item: Outgoing) -> int:

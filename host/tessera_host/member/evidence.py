@@ -1,6 +1,6 @@
 """What this member was told in the office's name, kept to be shown: an issuer that tells two stories is found out.
 
-Owns the signed heads of all parameter sets ever believed, and the pairs of which an honest issuer signs one only. Which
+Owns the signed heads of all parameter sets ever accepted, and the pairs of which an honest issuer signs one only. Which
 pairs those are is said in `protocol.federation`; what is done about one is the caller's business.
 """
 
@@ -19,12 +19,13 @@ class Evidence:
     def __init__(self, state: EvidenceState) -> None:
         self._state = state
 
-    def believed(self, sets: Iterable[Parameters]) -> None:
-        """These sets were verified and belong together."""
+    def accepted(self, sets: Iterable[Parameters]) -> None:
+        """Note that these sets were verified and belong together."""
         self._state.heads |= {known.digest: known.blob[:FIRST_BYTES] for known in sets}
 
     def weigh(self, blob: bytes) -> bool:
-        """Whether a set that is signed by the same root key contradicts one that was believed; then both are kept."""
+        """Tell whether a set that is signed by the same root key contradicts one that was accepted; if so, keep both
+        heads."""
         try:
             found = Head(blob[:FIRST_BYTES])
             found.verify()
@@ -41,5 +42,5 @@ class Evidence:
 
     @property
     def contradictions(self) -> list[tuple[bytes, bytes]]:
-        """Pairs of signed heads; each verifies by itself (PROTOCOL §2)."""
+        """Pairs of signed heads (240 bytes each); each verifies by itself (PROTOCOL §2)."""
         return [(each.one, each.other) for each in self._state.contradictions]

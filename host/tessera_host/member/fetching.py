@@ -20,7 +20,7 @@ from ..errors import IntegrityError, RelayRefused, TesseraError, Unreachable
 from ..protocol import records
 from ..protocol.federation import Relay
 from ..protocol.relay_connection import Batch, patiently
-from .fixed_delay import Settling
+from .fixed_delay import FixedDelay
 from .inbox import Message
 from .relay_sessions import Reading, RelaySessions
 from .state import MemberState
@@ -106,7 +106,7 @@ class Fetcher:
         while first is None or self._next_round(relay) < end:
             await patiently(request)
 
-    async def slot(self, relay: Relay, settling: Settling, most_requests: int) -> FetchReport:
+    async def slot(self, relay: Relay, delay: FixedDelay, most_requests: int) -> FetchReport:
         """The fetch of a round at a relay: at least one request, also if there is nothing new, and only so many. What
         it brings is not counted as read by a person. Each leaves a fixed time after the answer before it. A relay that
         is busy with other readers is asked again in the next round, as the posts of this one do not wait."""
@@ -115,20 +115,20 @@ class Fetcher:
         async with self._fetching[relay.id]:
             for _ in range(most_requests):
                 async with self._sessions.reading(relay) as reading:
-                    settling.begin()
+                    delay.begin()
                     if end is None:
                         end = self._expect(reading, report)
                         if state.inbox.pointers.is_current(relay.id):
                             state.inbox.pointers.go_back_to(end - 1, [relay.id])
                     if self._next_round(relay) >= end:
                         break  # nothing was sealed yet
-                    await settling.done()
+                    await delay.done()
                     batches = await self._next(reading, end)
-                settling.begin()
+                delay.begin()
                 self._read(relay, batches, report)
                 if self._next_round(relay) >= end:
                     break
-                await settling.done()
+                await delay.done()
         self._forget_old()
         report.messages = state.inbox.take_fresh()
         state.save()
@@ -185,7 +185,9 @@ class Fetcher:
             raise
         self._most_rounds[relay.id] = min(FETCH_ROUNDS, 2 * most)
         if not batches:
-            raise RelayRefused("the relay does not serve rounds it says are sealed", "try again; if it recurs, tell IT")
+            raise RelayRefused(
+                "the relay does not serve rounds that it says are sealed", "try again; if it recurs, tell IT"
+            )
         return batches
 
     def _read(self, relay: Relay, batches: list[Batch], report: FetchReport) -> None:
@@ -202,7 +204,7 @@ class Fetcher:
         named = self._named(relay, self._state.federation.epoch_of(batch.round))
         if named and named.cover == CONSTANT and len(batch.records) != named.constant:
             raise IntegrityError(
-                f"{relay.name} served {len(batch.records)} records in round {batch.round}, and every round "
-                f"of this office has {named.constant}: how much is posted there can be seen",
-                "tell IT: the relay does not keep to the parameters; stop posting to it until that is explained",
+                f"{relay.name} served {len(batch.records)} records in round {batch.round}, but every "
+                f"round of this office has {named.constant}: others can see how much is posted there",
+                "tell IT: the relay does not follow the office's settings; stop posting to it until that is explained",
             )

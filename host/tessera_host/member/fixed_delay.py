@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 Sleep = Callable[[float], Awaitable[None]]
 
 
-class Settling:
-    """`begin` when an answer came, `await done()` before the next frame."""
+class FixedDelay:
+    """A pause of fixed length: call `begin` when an answer came, and `await done()` before the next frame."""
 
     def __init__(
         self, seconds: float, monotonic: Callable[[], float] = time.monotonic, sleep: Sleep = asyncio.sleep
@@ -22,7 +22,9 @@ class Settling:
         self._end = 0.0
 
     def begin(self) -> None:
+        """Start the pause."""
         self._end = self._monotonic() + self._seconds
 
     async def done(self) -> None:
+        """Wait until the pause is over."""
         await self._sleep(max(0.0, self._end - self._monotonic()))

@@ -1,8 +1,8 @@
 """What this member sent, and how far each part of it got: waiting, sealed, posted in a round, or taken back.
 
 Owns the list that `tessera sent` shows. There is no state after "posted", and after "safe" where there are copies:
-nobody tells who has read what. The parts that still have to go are the outbox's; a file's content is not kept here,
-only its name and size.
+there are no read receipts. The outbox keeps the parts that still have to leave; of a file only name and size are kept
+here.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -40,16 +40,17 @@ class Sent:
 
     @property
     def parts(self) -> int:
+        """How many parts the message has."""
         return len(self.rounds)
 
     @property
     def posted(self) -> int:
-        """Parts that a relay acknowledged."""
+        """How many parts a relay acknowledged."""
         return sum(round_ is not None for round_ in self.rounds)
 
     @property
     def state(self) -> str:
-        """Of the whole message: `posted` once all of it is."""
+        """The state of the whole message: `posted` once all of it is."""
         if self.posted == self.parts:
             return POSTED
         if self.cancelled:
@@ -58,17 +59,17 @@ class Sent:
 
     @property
     def is_safe(self) -> bool:
-        """Whether all of it is, or was while relays keep it, on all relays that are to have it."""
+        """Whether all of it is on all relays that are to have it, or was while relays kept it."""
         return self.state == POSTED and not self.unsafe and not self.given_up
 
     @property
     def waiting(self) -> int:
-        """Parts that are still to leave."""
+        """How many parts are still to leave."""
         return 0 if self.cancelled else self.parts - self.posted
 
     @property
     def last_round(self) -> int | None:
-        """The last one that a part was posted in."""
+        """The last round that a part was posted in."""
         return max((round_ for round_ in self.rounds if round_ is not None), default=None)
 
 
@@ -79,7 +80,7 @@ class History:
         self._entries = entries
 
     def add(self, contact: str, parts: list[Part], now: int, text: str, file: str | None = None, size: int = 0) -> None:
-        """`parts` of one or, for a long text, several messages."""
+        """Add a message of these parts; a long text may be several messages."""
         self._entries.append(
             SentEntry(
                 contact=contact,
@@ -99,11 +100,11 @@ class History:
             self._entries.remove(entry)
 
     def forget_before(self, moment: int) -> None:
-        """Erase what was written earlier (unix seconds), but what is still to leave."""
+        """Erase messages that were written before `moment` (unix seconds), except those that still have to leave."""
         self._entries[:] = [entry for entry in self._entries if entry.queued >= moment or not _is_finished(entry)]
 
     def posted(self, contact: str, part: Part, round_: int) -> None:
-        """A relay acknowledged this part. One that was queued by an earlier version is in no entry."""
+        """Note that a relay acknowledged this part. A part that an earlier version queued is in no entry."""
         for entry in self._of(contact, part):
             place = _place(entry, part)
             if not entry.cancelled and entry.rounds[place] is None:
@@ -111,7 +112,7 @@ class History:
                 return
 
     def gave_up(self, parts: Iterable[Outgoing]) -> None:
-        """These were posted, never to all relays that were to have them, and wait no longer."""
+        """Note that these parts were posted, but never to all relays that were to have them, and no longer wait."""
         for item in parts:
             for entry in self._of(item.contact, item.part):
                 entry.given_up += 1
@@ -124,11 +125,12 @@ class History:
                 yield entry
 
     def cancel(self, contact: str, first: int) -> None:
-        """Of the message of this number nothing more leaves; what has stays in the list."""
+        """Note that nothing more of the message of this number leaves; what has left stays in the list."""
         self._find(contact, first).cancelled = True
 
     def take_out(self, contact: str, first: int, messages: int) -> None:
-        """Nothing of it has left, nor of those after it, which take its numbers."""
+        """Remove a message of which nothing has left. The messages after it, which have not left either, take its
+        numbers."""
         self._entries.remove(self._find(contact, first))
         for entry in self._entries:
             if entry.contact == contact and entry.first > first and not entry.cancelled and None in entry.rounds:
@@ -142,6 +144,7 @@ class History:
         self._entries[:] = [entry for entry in self._entries if entry.contact != contact]
 
     def rename(self, old: str, new: str) -> None:
+        """Follow a contact's new name."""
         for entry in self._entries:
             if entry.contact == old:
                 entry.contact = new
@@ -149,8 +152,8 @@ class History:
     def entries(
         self, waiting: Sequence[Waiting], contact: str | None = None, copies: Callable[[str], int] = lambda _: 1
     ) -> list[Sent]:
-        """All that is kept, oldest first. `waiting` is what is in the outbox, `copies` on how many relays what is for a
-        contact is to be."""
+        """List all that is kept, oldest first. `waiting` is what is in the outbox, `copies` gives on how many relays a
+        contact's parts are to be."""
         return [
             _sent(entry, [each for each in waiting if each.contact == entry.contact], copies(entry.contact))
             for entry in self._entries

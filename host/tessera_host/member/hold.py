@@ -20,12 +20,14 @@ class Hold:
         self._federation = federation
 
     def clock_confirmed(self, open_round: int) -> None:
-        """A relay's open round fits this computer's clock: the first time after a restore the hold gets its end."""
+        """Note that a relay's open round agrees with this computer's clock. The first time after a restore, this sets
+        the end of the hold."""
         if self._state and self._state.epoch is None:
             self._state.epoch = self._federation.epoch_of(open_round + RELAYS_APART_ROUNDS) + 1
 
     def ends_at(self) -> int | None:
-        """Unix seconds; in the past if there is none. None if no relay was reached since the restore."""
+        """Compute when the hold ends (unix seconds; in the past if there is no hold); None if no relay was reached
+        since the restore."""
         if not self._state:
             return 0
         epoch = self._state.epoch
@@ -34,17 +36,17 @@ class Hold:
         return self._federation.round_start(self._federation.first_round(epoch))
 
     def earliest(self, now: int) -> int:
-        """When it ends if a relay is reached right away."""
+        """Compute when the hold ends (unix seconds) if a relay is reached right away."""
         following = self._federation.epoch_of(self._federation.round_at(now) + RELAYS_APART_ROUNDS) + 1
         return self._federation.round_start(self._federation.first_round(following))
 
     def check(self, epoch: int) -> None:
-        """Raises NotPermitted in an epoch in which the lost computer may have sent."""
+        """Check that one may send in this epoch. Raises NotPermitted if the lost computer may have sent in it."""
         end = self._state.epoch if self._state else 0
         if end is None or epoch < end:
             since = self.ends_at()
             raise NotPermitted(
-                "this keystore was restored from a backup: nothing is sent before "
-                + ("a relay was reached" if since is None else local_time(since)),
-                "the lost computer may have sent with the keys of this epoch; reading is possible",
+                "this keystore was restored from a backup: nothing can be sent before "
+                + ("a relay is reached" if since is None else local_time(since)),
+                "the lost computer may have used the keys until then; you can read meanwhile",
             )

@@ -1,7 +1,7 @@
 """What arrived: sealed rounds in, messages out (PROTOCOL §7, the receiver's side).
 
 Owns finding and opening own records, putting parts together, the rule that only a message whose signature holds is
-read, or moves anything, and when a message is lost. Fetching is `fetching`'s, how far each relay was read `pointers`'.
+read, or moves anything, and when a message is lost. `fetching` fetches; `pointers` knows how far each relay was read.
 
 Senders post to every relay in order and wait for each acknowledgement, and a round is read as a whole. So a relay that
 has had a later message of a contact's has nothing of those before it any more, but what was read already; when all
@@ -50,14 +50,15 @@ class Message:
 
     @property
     def place(self) -> "Place":
-        """What it is known by. A text without its end and the file after it share theirs: they come together."""
+        """The key of this message: (contact, message number, round). A text without its end and the file after it share
+        one, because they come together."""
         return self.contact, self.message, self.round
 
 
 @dataclass(frozen=True)
 class Arriving:
-    """A message from a contact of which some parts are there. What it says counts, and is shown, once all are; if they
-    are, one before it is waited for."""
+    """A message of which some parts have arrived. It counts, and is shown, once all parts are here; if they are, an
+    earlier message is waited for."""
 
     contact: str
     got: int
@@ -98,16 +99,17 @@ class Inbox:
 
     @property
     def next_round(self) -> int:
-        """The first round not read yet at every relay."""
+        """The first round that was not yet read at every relay."""
         return self.pointers.next_round
 
     def go_back_to(self, round_: int) -> None:
-        """Read again from here: a new contact may have written before it was known. What was read matches nothing."""
+        """Read again from this round: a new contact may have written before it was known. Records that were read before
+        match nothing."""
         self.pointers.go_back_to(round_)
 
     def look(self, own_round: int) -> list[Relay]:
-        """The relays to read in this round by this computer's clock. One that took another's place since has nothing of
-        what that had."""
+        """List the relays to read in this round of this computer's clock. A relay that has taken another's place has
+        nothing of what the other had."""
         self._own_round = own_round
         replaced = self.pointers.look(own_round)
         for contact in self._contacts.values():
@@ -150,8 +152,8 @@ class Inbox:
             self.pointers.go_back_to(self._federation.first_round(min(grown)), self.pointers.relays())
 
     def read(self, round_: int, batch: Iterable[bytes], relay: int) -> int:
-        """Take one whole sealed round of the relay of this number: how many records were for this member. To be saved
-        before the next request."""
+        """Take one whole sealed round of the relay of this number, and count the records for this member. Save the
+        state before the next request."""
         tags = self._expected
         found = [self._open(record, round_, relay) for record in batch if record[: records.TAG_BYTES] in tags]
         matched = [name for name in found if name is not None]
@@ -215,12 +217,12 @@ class Inbox:
             self._saw(contact.received, relay, part.message)
 
     def _saw(self, received: Received, relay: int, message: int) -> None:
-        """A relay had this message, which is the contact's: nothing of those before it comes from there any more."""
+        """Note that a relay had this message of the contact: no earlier one comes from there."""
         if len(self.pointers.relays()) > 1:
             received.seen[relay] = max(message, received.seen.get(relay, 0))
 
     def settle(self) -> None:
-        """What came waits no longer than it has to; what is missing is lost once nobody can have it."""
+        """Deliver what has waited long enough, and count as lost what no relay can have any more."""
         first_kept = self._federation.first_kept(max(0, self._own_round - CLOCK_ROUNDS))
         for name, contact in self._contacts.items():
             if contact.blocked:
@@ -368,28 +370,28 @@ class Inbox:
         self._fresh.append(entry)
 
     def forget_read(self, own_round: int) -> None:
-        """Erase the keys of epochs that were read to their end at all relays, or that none keeps any more, and are over
-        by this computer's clock."""
+        """Erase the keys of epochs that are over by this computer's clock and were read to their end at all relays, or
+        that no relay keeps any more."""
         epoch = self.pointers.unread_epoch(own_round)
         for contact in self._contacts.values():
             contact.receive.forget_before(epoch)
 
     def forget_before(self, round_: int) -> None:
-        """Erase the messages of earlier rounds that were given out."""
+        """Erase the messages of earlier rounds that were shown."""
         self._state.messages[:] = [each for each in self._state.messages if each.unread or each.round >= round_]
 
     def rename(self, name: str, new: str) -> None:
-        """A contact is called otherwise now."""
+        """Follow a contact's new name."""
         for entry in self._state.messages:
             entry.contact = new if entry.contact == name else entry.contact
 
     def take_fresh(self) -> list[Message]:
-        """What was put together since this was asked last; it is as unread as before."""
+        """Return what was put together since the last call; it stays unread."""
         taken, self._fresh = self._fresh, []
         return [_message(entry) for entry in taken]
 
     def arriving(self) -> list[Arriving]:
-        """Messages that are not whole yet, by contact and number."""
+        """List the messages that are not whole yet, by contact and number."""
         return [
             Arriving(name, len(message.got), message.parts)
             for name, contact in sorted(self._contacts.items())
@@ -398,21 +400,22 @@ class Inbox:
         ]
 
     def messages(self) -> list[Message]:
-        """All that is kept, oldest first."""
+        """List all messages that are kept, oldest first."""
         return [_message(entry) for entry in self._state.messages]
 
     def unread(self, contact: str | None = None) -> list[Message]:
-        """What was not given out before, of one contact or of all."""
+        """List the messages that were not shown before, of one contact or of all."""
         return [_message(entry) for entry in self._state.messages if entry.unread and contact in (None, entry.contact)]
 
     def mark_read(self, places: Iterable[Place]) -> None:
-        """These were given out: whoever was to read them has them."""
+        """Note that these messages were shown."""
         given_out = set(places)
         for entry in self._state.messages:
             entry.unread &= (entry.contact, entry.message, entry.round) not in given_out
 
     def take_unread(self, contact: str | None = None) -> list[Message]:
-        """What was not given out before, and is now. To be saved before it is given out."""
+        """Return the messages that were not shown before, and mark them as shown. Save the state before showing
+        them."""
         taken = self.unread(contact)
         self.mark_read(message.place for message in taken)
         return taken

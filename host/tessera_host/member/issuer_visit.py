@@ -1,7 +1,7 @@
 """A visit of a member to the issuer's service: what the office says by now, and the tokens that can be had.
 
 Owns what is done on one connection and what is told of it. Leaves to others: the order of a member's joining
-(joining.py), when to come again (renewal.py), the cards (token_exchange.py), what is believed (news.py).
+(joining.py), when to come again (renewal.py), the cards (token_exchange.py), what is accepted (news.py).
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from ..protocol.issuer_connection import IssuerConnection
 from ..protocol.welcome import Welcome
 from . import news, token_exchange
 from .state import MemberState
-from .token_exchange import TokenErrand
+from .token_exchange import TokenExchange
 
 TIMEOUT_SECONDS = 30.0
 VISIT_SECONDS = 120.0  # all of it: tokens for 64 relays and the epochs ahead, and the curve's work for them
@@ -25,8 +25,8 @@ VISIT_SECONDS = 120.0  # all of it: tokens for 64 relays and the epochs ahead, a
 
 @dataclass
 class VisitReport:
-    """Tokens got by epoch, the reasons why there were none, whether the federation card was new, and what there is to
-    say of this computer's clock."""
+    """What a visit brought: tokens by epoch, the reasons why some were refused, whether the federation card was new,
+    and what there is to say about this computer's clock."""
 
     tokens: list[tuple[int, int]] = field(default_factory=list)
     refusals: list[NotPermitted] = field(default_factory=list)
@@ -35,16 +35,17 @@ class VisitReport:
 
     @property
     def later(self) -> TryLater | None:
-        """If the issuer asks to come back soon."""
+        """The refusal that asks to come back soon, if there is one."""
         return next((refusal for refusal in self.refusals if isinstance(refusal, TryLater)), None)
 
 
 def service_of(member: MemberState) -> IssuerService:
-    """Raises UsageError if the office's issuer is on no network."""
+    """Find the issuer's service of a member. Raises UsageError if the office's issuer is not on a network."""
     service = member.federation.issuer
     if service is None:
         raise UsageError(
-            "your office's issuer is on no network", "give IT's file to 'tessera renew FILE', or ask IT for one"
+            "your office's issuer is not on a network",
+            "type tessera renew FILE with the file from IT, or ask IT for one",
         )
     return service
 
@@ -53,7 +54,7 @@ def service_of(member: MemberState) -> IssuerService:
 async def connected(
     service: IssuerService, access_key: bytes, seconds: float = VISIT_SECONDS
 ) -> AsyncIterator[IssuerConnection]:
-    """A connection for one visit, which is over after so many seconds whatever the service sends. Raises Unreachable or
+    """Open a connection for one visit, which ends after `seconds` whatever the service sends. Raises Unreachable or
     IntegrityError."""
     try:
         async with asyncio.timeout(seconds):
@@ -67,8 +68,8 @@ async def connected(
 
 
 async def visit(member: MemberState) -> VisitReport:
-    """Fetch what is new and what there is. Raises NotOnRoster, Unreachable, IntegrityError; other refusals are in the
-    report."""
+    """Fetch new settings and the tokens that can be had. Raises NotOnRoster, Unreachable, IntegrityError; other
+    refusals are in the report."""
     async with connected(service_of(member), member.federation.newest.access_key) as connection:
         asked = member.now()
         try:
@@ -79,14 +80,14 @@ async def visit(member: MemberState) -> VisitReport:
 
 
 async def go_on(member: MemberState, connection: IssuerConnection, welcome: Welcome, asked: int) -> VisitReport:
-    """The rest of a visit, on a connection that is the member's: take what the office says, which was asked for at
-    `asked` (unix seconds), and fetch tokens."""
+    """Do the rest of a visit on the member's connection: take what the office says, which was asked for at `asked`
+    (unix seconds), and fetch tokens."""
     report = VisitReport(news=news.take_welcome(member, welcome), clock=news.clock_apart(member, asked))
     member.save()
     got: Counter[int] = Counter()
-    for errand in token_exchange.errands(member):
+    for exchange in token_exchange.exchanges(member):
         try:
-            got += await _run(errand, connection)
+            got += await _run(exchange, connection)
         except NotOnRoster as refusal:
             raise _off_the_roster(member) from refusal
         except (NotPermitted, OutOfDate) as refusal:
@@ -95,32 +96,32 @@ async def go_on(member: MemberState, connection: IssuerConnection, welcome: Welc
     return report
 
 
-async def _run(errand: TokenErrand, connection: IssuerConnection) -> Counter[int]:
-    while card := errand.card():
+async def _run(exchange: TokenExchange, connection: IssuerConnection) -> Counter[int]:
+    while card := exchange.card():
         try:
-            errand.take(await connection.issue(card))
+            exchange.take(await connection.issue(card))
         except NotPermitted as refusal:
-            errand.refused(card, refusal)
-    return errand.got
+            exchange.refused(card, refusal)
+    return exchange.got
 
 
 def _off_the_roster(member: MemberState) -> NotOnRoster:
     end = access_until(member)
-    left = f"what you hold lets you write until {local_time(end)} at most" if end else "you can write no more"
+    left = f"you can write until {local_time(end)} at most" if end else "you can no longer write"
     return NotOnRoster(
-        "IT has taken you off the list of members: there is no new access for you",
+        "IT has taken you off the list of members, so you get no new access",
         f"{left}; if this is a mistake, ask IT for a new invitation",
     )
 
 
 def talk_from(member: MemberState) -> int | None:
-    """The second from which the tokens that are there let this member talk, perhaps past; None if there are none."""
+    """Compute the unix time from which the member's tokens let it write, perhaps past; None without tokens."""
     epochs = _epochs_to_come(member)
     return _start(member, min(epochs)) if epochs else None
 
 
 def access_until(member: MemberState) -> int | None:
-    """The second at which the last epoch ends that there are tokens for; None if that is over."""
+    """Compute the unix time at which the last epoch with tokens ends; None if it is over."""
     epochs = _epochs_to_come(member)
     return _start(member, max(epochs) + 1) if epochs else None
 

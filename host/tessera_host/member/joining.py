@@ -1,9 +1,9 @@
 """How a member comes to belong (PROTOCOL §12, §15): from an invitation to tokens, over the network.
 
 Owns the order of the steps and what of the invitation is kept: all of it until the issuer has admitted the member, then
-only its number. Keys come first, on the disk, as the office says who it is only to who has shown them: whatever is
-interrupted, the same command goes on with the same keys. Leaves to others: the rest of the visit (issuer_visit.py), the
-same by files (joining_files.py).
+only its number. Keys come first, on the disk, because the office introduces itself only to somebody who has shown them:
+after an interruption the same command goes on with the same keys. Leaves to others: the rest of the visit
+(issuer_visit.py), the same by files (joining_files.py).
 """
 
 from dataclasses import dataclass, replace
@@ -30,7 +30,7 @@ BEGUN_KIND = "joining"
 
 @dataclass(repr=False)
 class BegunData:
-    """What is kept of somebody who does not know the office yet."""
+    """What is kept of somebody who has keys and does not know the office yet."""
 
     secret: Bytes32
     mailbox: Bytes16
@@ -38,11 +38,12 @@ class BegunData:
 
 
 def has_identity(home: Path) -> bool:
+    """Tell whether a member's keystore is in this directory."""
     return (home / KEYSTORE_NAME).exists()
 
 
 def has_begun(home: Path, invitation: Invitation) -> bool:
-    """Whether keys were made here for this invitation, which the issuer has not answered yet."""
+    """Tell whether keys were made here for this invitation and the issuer has not answered yet."""
     return _begun_path(home, invitation).exists()
 
 
@@ -57,7 +58,7 @@ def _forget_begun(home: Path) -> None:
 
 
 class Begun:
-    """Somebody with keys and an invitation. Use as a context manager, or close it."""
+    """Somebody with keys and an invitation. Use it as a context manager, or close it."""
 
     def __init__(self, home: Path, store: Keystore, passphrase: str, clock: Clock) -> None:
         """Not for callers: use `begin`. Raises KeystoreError for what no version wrote."""
@@ -80,8 +81,8 @@ class Begun:
         self._store.close()
 
     async def enter(self) -> tuple[MemberState, VisitReport]:
-        """Be admitted, learn who the office is, and fetch the tokens that can be had: what `begin` made becomes a
-        member's keystore. Raises NotPermitted, Unreachable, IntegrityError."""
+        """Be admitted, learn about the office, and fetch the tokens that can be had: the keys that `begin` made become
+        a member's keystore. Raises NotPermitted, Unreachable, IntegrityError."""
         invitation = self.invitation
         service = invitation.service
         assert service is not None, "this invitation is for joining by files"
@@ -114,17 +115,19 @@ class Begun:
         admitted(member)
         _forget_begun(self._home)
         if invitation.home != home:
-            member.remark(f"The relay {home} of your invitation is gone: your mailbox is on {invitation.home}.")
+            member.remark(
+                f"The relay {home} that your invitation names was removed: your mailbox is on {invitation.home}."
+            )
         return member
 
     def forget(self) -> None:
-        """Nothing is left of it."""
+        """Erase these keys."""
         self._store.path.unlink(missing_ok=True)
 
 
 def begin(home: Path, invitation: Invitation, passphrase: str, clock: Clock = unix_now) -> Begun:
-    """Make keys for an invitation over the network, or go on with those that were made for it. Raises NotPermitted for
-    an invitation that has expired."""
+    """Make keys for an invitation over the network, or continue with those that were made for it. Raises NotPermitted
+    if the invitation has expired."""
     _check_time(invitation, clock())
     path = _begun_path(home, invitation)
     if path.exists():
@@ -141,16 +144,20 @@ def begin(home: Path, invitation: Invitation, passphrase: str, clock: Clock = un
 
 
 def begin_by_files(home: Path, invitation: Invitation, passphrase: str, clock: Clock = unix_now) -> MemberState:
-    """Make the identity for an invitation that says who the office is. Raises KeystoreError if there is one already."""
+    """Make the identity for an invitation that contains the federation card. Raises KeystoreError if there is an
+    identity already."""
     _check_time(invitation, clock())
     card = invitation.federation_card
     if card is None:
-        raise UsageError("this invitation says neither where the issuer is nor who it is", "ask IT for a new one")
+        raise UsageError(
+            "this invitation is incomplete: it has neither the issuer's address nor a federation card",
+            "ask IT for a new one",
+        )
     federation = Federation(read_card(card))
     invitation.check(federation)
     if all(relay.name != invitation.home for relay in federation.relays):
         raise InvalidInput(
-            f"the relay '{invitation.home}' of this invitation is not in service any more",
+            f"the relay '{invitation.home}' of this invitation is no longer in service",
             "ask IT for a new invitation",
         )
     return MemberState.create(home, invitation.name, card, passphrase, clock, invitation)
@@ -158,29 +165,29 @@ def begin_by_files(home: Path, invitation: Invitation, passphrase: str, clock: C
 
 def _check_time(invitation: Invitation, now: int) -> None:
     if invitation.until < now:
-        raise NotPermitted(f"this invitation has expired on {local_time(invitation.until)}", "ask IT for a new one")
+        raise NotPermitted(f"this invitation expired on {local_time(invitation.until)}", "ask IT for a new one")
 
 
 def check_same(member: MemberState, invitation: Invitation) -> None:
-    """Raises UsageError if the identity that is there did not begin with this invitation."""
+    """Check that the identity in this directory began with this invitation. Raises UsageError."""
     if member.joining is None or member.joining.invitation != invitation.id:
         hint = "name another directory with --home; one identity is one person on one computer"
         if pending(member):
             hint = f"IT has not admitted it yet; to give it up and begin anew, remove {member.store.path}"
         raise UsageError(
-            f"there is another identity here already: {member.identity.name} at {member.federation.name}", hint
+            f"there is already another identity here: {member.identity.name} at {member.federation.name}", hint
         )
     _forget_begun(member.store.path.parent)  # of a joining that was cut at its end
 
 
 def pending(member: MemberState) -> Invitation | None:
-    """The invitation that this member was not admitted for yet."""
+    """Return the invitation for which this member was not admitted yet."""
     joining = member.joining
     return Invitation.read(joining.card) if joining and joining.card else None
 
 
 def admitted(member: MemberState) -> None:
-    """The issuer has this member on its roster: the invitation's secret is of no more use."""
+    """Note that the issuer has this member on its roster, and erase the invitation's secret."""
     if member.joining and member.joining.card:
         member.joining.card = None
         member.save()

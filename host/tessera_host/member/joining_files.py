@@ -2,7 +2,7 @@
 
 Owns which cards the next file for IT has: the join card until the issuer has admitted the member, and for the tokens
 the card that is next. Leaves to others: the form of the files (card_files.py), what IT does with them, the same over
-the network (joining.py), what is believed (news.py).
+the network (joining.py), what is accepted (news.py).
 
 IT's file has the federation card, the sets that relays may go by besides, the reading keys sealed to this member, and
 offers of tokens, asked for or not; the challenges go back, the answers come. So who renews needs one file each way, and
@@ -26,7 +26,7 @@ _ORDER = ("federation", "sets", "reading", "tokens-offer", "tokens-answer")
 
 @dataclass
 class FileStep:
-    """What one file from IT brought, and the cards for the next one to IT; none if nothing is left to ask for.
+    """What one file from IT brought, and the cards for the next file to IT; none if nothing is left to ask for.
     `all_given`: IT offered no more of what is lacking."""
 
     cards: list[str] = field(default_factory=list)
@@ -35,7 +35,7 @@ class FileStep:
     all_given: bool = False
 
     def text(self, member: MemberState) -> str:
-        """The file for IT."""
+        """Write the file for IT."""
         me, office = member.identity.name, member.federation.name
         return card_files.write(
             self.cards, [f"From {me} to IT of {office}. IT types: tessera issuer answer DIR THISFILE -o REPLY"]
@@ -43,8 +43,8 @@ class FileStep:
 
 
 def step(member: MemberState, answer: str | None = None) -> FileStep:
-    """Take a file from IT, if there is one, and make the next. The same file again does no harm. Raises InvalidInput
-    for a file that has nothing for this member."""
+    """Take a file from IT, if there is one, and make the next one. Taking the same file again does no harm. Raises
+    InvalidInput for a file that has nothing for this member."""
     made = FileStep()
     if answer is not None:
         _take(member, answer, made)
@@ -93,11 +93,11 @@ def _take_card(member: MemberState, card: cards.Card, text: str, made: FileStep)
 def _next_cards(member: MemberState, ask: bool) -> list[str]:
     """What is open is finished first; otherwise new tokens are asked for, if some are lacking: a file goes through
     people's hands."""
-    return [card for errand in token_exchange.errands(member) if (card := _next_card(member, errand, ask))]
+    return [card for exchange in token_exchange.exchanges(member) if (card := _next_card(member, exchange, ask))]
 
 
-def _next_card(member: MemberState, errand: token_exchange.TokenErrand, ask: bool) -> str | None:
-    unfinished = member.wallet.unfinished(errand.generation)
+def _next_card(member: MemberState, exchange: token_exchange.TokenExchange, ask: bool) -> str | None:
+    unfinished = member.wallet.unfinished(exchange.generation)
     if unfinished:
         made = cards.decode(unfinished).fields.get("time")
         if made is not None and abs(member.now() - made) > REQUEST_SECONDS:
@@ -105,4 +105,4 @@ def _next_card(member: MemberState, errand: token_exchange.TokenErrand, ask: boo
             unfinished = None
     if unfinished:
         return unfinished
-    return errand.card() if ask and member.wallet.lacking(member.epoch()) else None
+    return exchange.card() if ask and member.wallet.lacking(member.epoch()) else None

@@ -16,15 +16,15 @@ class Ledger:
         self._cells = cells
 
     def free_from(self, relay: int, bucket: int) -> int:
-        """The first round that has no record of ours for this bucket of the relay of this number."""
+        """Find the first round that has no record of this member for this bucket of the relay of this number."""
         return max((cell.last + 1 for cell in self._cells if (cell.relay, cell.bucket) == (relay, bucket)), default=0)
 
     def take(self, relay: int, bucket: int, open_round: int) -> None:
-        """A record is about to leave, while this round is open. To be saved before it does."""
+        """Note that a record is about to leave while this round is open. Save the state before it does."""
         self._set(relay, bucket, max(self.free_from(relay, bucket) - 1, open_round + 1))
 
     def acknowledged(self, relay: int, bucket: int, open_round: int, round_: int) -> None:
-        """The relay has it in `round_`; while `open_round` was open it left."""
+        """Note that the relay has the record in `round_`; it left while `open_round` was open."""
         self._set(relay, bucket, max(open_round, round_))
 
     def _set(self, relay: int, bucket: int, last: int) -> None:

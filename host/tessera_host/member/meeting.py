@@ -22,8 +22,8 @@ MEETING_BYTES = 4
 
 
 @dataclass(frozen=True)
-class Step:
-    """Where a meeting with `name` stands. `card` (of `kind`) is to be passed on, `awaits` is the kind that comes back;
+class MeetingStep:
+    """Where a meeting with `name` stands. Pass on `card` (of `kind`); `awaits` is the kind of card that comes back, and
     without `awaits` the two have met. `meeting` is the same short name on both sides."""
 
     name: str
@@ -34,11 +34,11 @@ class Step:
     note: str = ""
 
 
-Maker = Callable[[MemberState], Step]
+Maker = Callable[[MemberState], MeetingStep]
 
 
-def begin(member: MemberState, name: str, rekey: bool = False) -> Step:
-    """Invite someone. An invite that is open already is the one to go on with."""
+def begin(member: MemberState, name: str, rekey: bool = False) -> MeetingStep:
+    """Invite someone; an invite that is already open is continued."""
     standing = under_way(member, name)
     if standing is not None and not (standing.kind == INVITE and _is_outdated(member, str(standing.card))):
         return standing
@@ -55,14 +55,14 @@ def _is_outdated(member: MemberState, card: str) -> bool:
 
 
 def is_called(name: str, card_name: str) -> bool:
-    """Whether somebody who is called `name` here may well call themself so: one of the two, word by word, is in the
-    other."""
+    """Tell whether somebody who is called `name` here may be the one whom a card calls `card_name`: the words of one
+    name are all in the other."""
     one, other = ({*text.casefold().split()} for text in (name, card_name))
     return one <= other or other <= one
 
 
-def under_way(member: MemberState, name: str) -> Step | None:
-    """The meeting with this name that was begun and not finished."""
+def under_way(member: MemberState, name: str) -> MeetingStep | None:
+    """Find the meeting with this name that was begun and not finished."""
     for meeting in member.contacts.open_meetings(contact=name):
         if isinstance(meeting, AnswerMeeting):
             return _answered(name, meeting.payload, meeting.invite)
@@ -70,7 +70,7 @@ def under_way(member: MemberState, name: str) -> Step | None:
     return None
 
 
-def take(member: MemberState, text: str, name: str | None = None, expected: bool = False) -> Step:
+def take(member: MemberState, text: str, name: str | None = None, expected: bool = False) -> MeetingStep:
     """Take any card of a meeting and give what follows from it.
 
     `name` is what an inviter is to be called, or the contact whose card is expected here; then an invite is one that
@@ -79,12 +79,14 @@ def take(member: MemberState, text: str, name: str | None = None, expected: bool
     """
     card = cards.decode(text)
     if card.kind not in _TAKERS:
-        raise InvalidInput(f"this is a {card.kind} card: no meeting has one", "look for the card the other side made")
+        raise InvalidInput(
+            f"this is a {card.kind} card, which no meeting uses", "look for the card the other side made"
+        )
     return _TAKERS[card.kind](member, card, name, expected)
 
 
-def rekey(member: MemberState, text: str, name: str) -> Step:
-    """Answer the invite of a contact that wants new keys, or go on with such a meeting."""
+def rekey(member: MemberState, text: str, name: str) -> MeetingStep:
+    """Answer the invite of a contact that wants new keys, or continue such a meeting."""
     card = cards.decode(text)
     if card.kind != INVITE:
         return take(member, text, name)
@@ -92,7 +94,7 @@ def rekey(member: MemberState, text: str, name: str) -> Step:
 
 
 def is_news(member: MemberState, text: str) -> bool:
-    """Whether this invite is somebody else's and was not taken before."""
+    """Tell whether this invite is somebody else's and was not taken before."""
     card = cards.decode(text, INVITE)
     return card.fields["key"] != member.identity.key and _repeated(member, card) is None
 
@@ -101,21 +103,21 @@ def is_news(member: MemberState, text: str) -> bool:
 
 
 def invite(member: MemberState, name: str, rekey: bool = False) -> str:
-    """The invite card for someone to be called `name`. The first of three messages."""
+    """Make the invite card for someone to be called `name`: the first of three messages."""
     card = member.contacts.invite(name, member.epoch(), rekey)
     member.save()
     return card
 
 
 def answer(member: MemberState, invite_card: str, name: str | None = None, rekey: bool = False) -> str:
-    """The answer card to an invite. The second of three messages."""
+    """Make the answer card to an invite: the second of three messages."""
     _, card = member.contacts.answer(invite_card, name, member.epoch(), member.round(), rekey)
     member.save()
     return card
 
 
 def confirm(member: MemberState, answer_card: str) -> tuple[str, str]:
-    """(name of the new contact, confirm card): the third message."""
+    """Take the answer card, and return (name of the new contact, confirm card): the third message."""
     named = member.contacts.confirm(answer_card)
     member.history.gave_up(member.posted.take_new_keys(named[0]))
     member.save()
@@ -123,7 +125,7 @@ def confirm(member: MemberState, answer_card: str) -> tuple[str, str]:
 
 
 def accept(member: MemberState, confirm_card: str) -> str:
-    """Take the third message: the answerer has a new contact, whose name this gives."""
+    """Take the confirm card, and return the name of the new contact."""
     name, round_ = member.contacts.accept(confirm_card)
     member.history.gave_up(member.posted.take_new_keys(name))
     member.inbox.go_back_to(round_ - CLOCK_ROUNDS)
@@ -132,16 +134,16 @@ def accept(member: MemberState, confirm_card: str) -> str:
 
 
 def abandon(member: MemberState, name: str) -> None:
-    """Forget the meeting under way with this name; a contact of this name stays."""
+    """Forget the meeting under way with this name; a contact of this name stays. Raises UsageError."""
     if not member.contacts.abandon(name):
-        raise UsageError(f"no meeting with '{name}' is under way", "see 'tessera contact list'")
+        raise UsageError(f"no meeting with '{name}' is under way", "tessera contact list shows the meetings")
     member.save()
 
 
 # -- what each kind of card can be
 
 
-def _take_invite(member: MemberState, card: Card, name: str | None, expected: bool) -> Step:
+def _take_invite(member: MemberState, card: Card, name: str | None, expected: bool) -> MeetingStep:
     if card.fields["key"] == member.identity.key:
         raise _own(INVITE, _name_of(member, card.payload), ANSWER)
     known = _repeated(member, card)
@@ -153,23 +155,25 @@ def _take_invite(member: MemberState, card: Card, name: str | None, expected: bo
     return _answer(member, card, name, rekey=False)
 
 
-def _take_answer(member: MemberState, card: Card, name: str | None, expected: bool) -> Step:
+def _take_answer(member: MemberState, card: Card, name: str | None, expected: bool) -> MeetingStep:
     if card.fields["key"] == member.identity.key:
         raise _own(ANSWER, _name_of(member, card.payload), CONFIRM)
     known = member.contacts.finished_by_answer(_hash(ANSWER, card.payload))
     if known is not None:
-        again = f"{known.name}'s answer was taken before; this is the same confirm card once more."
-        return Step(known.name, _short(card.fields["invite"]), CONFIRM, known.confirm, None, again)
+        again = f"You took {known.name}'s answer before; here is the same confirm card again."
+        return MeetingStep(known.name, _short(card.fields["invite"]), CONFIRM, known.confirm, None, again)
     _check_first_answer(member, card, name)
     found, made = confirm(member, _text(ANSWER, card.payload))
-    return Step(found, _short(card.fields["invite"]), CONFIRM, made, None, _other_name(found, card.fields["name"]))
+    return MeetingStep(
+        found, _short(card.fields["invite"]), CONFIRM, made, None, _other_name(found, card.fields["name"])
+    )
 
 
 def _other_name(name: str, card_name: str) -> str:
     """What to say where the card of somebody has another name than they have here."""
     if is_called(name, card_name):
         return ""
-    return f"You call {name} who calls themself '{card_name}': the six words say whether that is who you mean."
+    return f"The card of {name} has the name '{card_name}': compare the six words to be sure who it is."
 
 
 def _check_first_answer(member: MemberState, card: Card, expected_name: str | None) -> None:
@@ -177,8 +181,9 @@ def _check_first_answer(member: MemberState, card: Card, expected_name: str | No
     other = member.contacts.finished_by_invite(invited)
     if other is not None:
         raise InvalidInput(
-            f"this is a second answer to an invite that '{other.name}' has answered",
-            f"somebody got hold of that invite: compare the six words with {other.name}, and invite the other anew",
+            f"this is a second answer to an invite that '{other.name}' has already answered",
+            f"somebody else got that invite: compare the six words with {other.name}, and send the "
+            "other person a new invite",
         )
     for meeting in member.contacts.open_meetings():
         if _hash(INVITE, meeting.payload) == invited:
@@ -186,24 +191,24 @@ def _check_first_answer(member: MemberState, card: Card, expected_name: str | No
             break
     else:
         raise InvalidInput(
-            "this answer is not to an invite of yours that is open",
+            "this answer does not belong to any of your open invites",
             "it is for someone else, or its meeting was forgotten; begin anew: tessera contact add NAME",
         )
 
 
-def _take_confirm(member: MemberState, card: Card, name: str | None, expected: bool) -> Step:
+def _take_confirm(member: MemberState, card: Card, name: str | None, expected: bool) -> MeetingStep:
     answered = card.fields["answer"]
     known = member.contacts.finished_by_answer(answered)
     if known is not None and known.confirm is not None:
         raise _own(CONFIRM, known.name, None)
     if known is not None:
-        return Step(known.name, _short(known.invite), note="This confirm card was taken before.")
+        return MeetingStep(known.name, _short(known.invite), note="You took this confirm card before.")
     for meeting in member.contacts.open_meetings():
         if isinstance(meeting, AnswerMeeting) and _hash(ANSWER, meeting.payload) == answered:
             _check_name(CONFIRM, meeting.name, name)
-            return Step(accept(member, _text(CONFIRM, card.payload)), _short(_hash(INVITE, meeting.invite)))
+            return MeetingStep(accept(member, _text(CONFIRM, card.payload)), _short(_hash(INVITE, meeting.invite)))
     raise InvalidInput(
-        "this confirm card is of another meeting: it does not follow from an answer of yours",
+        "this confirm card is from another meeting: you gave no answer that it belongs to",
         "if you were sent an invite, take that first; if not, this card is for someone else",
     )
 
@@ -215,45 +220,45 @@ def _check_name(kind: str, name: str, expected: str | None) -> None:
         )
 
 
-_TAKERS: dict[str, Callable[[MemberState, Card, str | None, bool], Step]] = {
+_TAKERS: dict[str, Callable[[MemberState, Card, str | None, bool], MeetingStep]] = {
     INVITE: _take_invite,
     ANSWER: _take_answer,
     CONFIRM: _take_confirm,
 }
 
 
-def _repeated(member: MemberState, card: Card) -> Step | None:
+def _repeated(member: MemberState, card: Card) -> MeetingStep | None:
     """An invite that was taken before: the same answer once more, or what came of it."""
     for meeting in member.contacts.open_meetings():
         if isinstance(meeting, AnswerMeeting) and meeting.invite == card.payload:
-            note = "This invite was answered before; this is the same answer once more."
+            note = "You answered this invite before; here is the same answer again."
             return _answered(meeting.name, meeting.payload, card.payload, note)
     known = member.contacts.finished_by_invite(_hash(INVITE, card.payload))
     if known is not None:
-        return Step(known.name, _short(known.invite), note="This invite was taken before.")
+        return MeetingStep(known.name, _short(known.invite), note="You took this invite before.")
     return None
 
 
-def _answer(member: MemberState, card: Card, name: str | None, rekey: bool) -> Step:
+def _answer(member: MemberState, card: Card, name: str | None, rekey: bool) -> MeetingStep:
     name = name or str(card.fields["name"])
     made = answer(member, _text(INVITE, card.payload), name, rekey)
     return _answered(name, cards.decode(made).payload, card.payload)
 
 
-def _crossed(member: MemberState, card: Card, own: Step, expected: bool) -> Step:
+def _crossed(member: MemberState, card: Card, own: MeetingStep, expected: bool) -> MeetingStep:
     """Both sides began. The invite of the one with the greater key counts, so both sides know which without asking."""
     caller = str(card.fields["name"])
     if not expected and caller.casefold() != own.name.casefold():
         raise InvalidInput(
             f"this is an invite from '{caller}', not the answer of {own.name}",
-            f"if the two are one, one of you has to answer: tessera contact remove {own.name} --meeting, "
-            f"then tessera contact add CARD --as {own.name}",
+            f"if '{caller}' is {own.name}, one of you has to answer the other's invite: tessera "
+            f"contact remove {own.name} --meeting, then tessera contact add CARD --as {own.name}",
         )
     if member.identity.key > card.fields["key"]:
-        return replace(own, note=f"You both began, and your invite counts: {own.name} has to take it.")
+        return replace(own, note=f"You both made an invite, and yours counts: {own.name} has to take it.")
     rekeys = any(meeting.rekey for meeting in member.contacts.open_meetings(contact=own.name))
     abandon(member, own.name)
-    return replace(_answer(member, card, own.name, rekeys), note=f"You both began, and {own.name}'s invite counts.")
+    return replace(_answer(member, card, own.name, rekeys), note=f"You both made an invite, and {own.name}'s counts.")
 
 
 def _own(kind: str, name: str, next_kind: str | None) -> InvalidInput:
@@ -266,12 +271,12 @@ def _name_of(member: MemberState, payload: bytes) -> str:
     return next((m.name for m in member.contacts.open_meetings() if m.payload == payload), "the other side")
 
 
-def _invited(name: str, card: str) -> Step:
-    return Step(name, _short(_hash(INVITE, cards.decode(card).payload)), INVITE, card, ANSWER)
+def _invited(name: str, card: str) -> MeetingStep:
+    return MeetingStep(name, _short(_hash(INVITE, cards.decode(card).payload)), INVITE, card, ANSWER)
 
 
-def _answered(name: str, answer: bytes, invite: bytes, note: str = "") -> Step:
-    return Step(name, _short(_hash(INVITE, invite)), ANSWER, _text(ANSWER, answer), CONFIRM, note)
+def _answered(name: str, answer: bytes, invite: bytes, note: str = "") -> MeetingStep:
+    return MeetingStep(name, _short(_hash(INVITE, invite)), ANSWER, _text(ANSWER, answer), CONFIRM, note)
 
 
 def _text(kind: str, payload: bytes) -> str:

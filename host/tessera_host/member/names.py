@@ -7,7 +7,7 @@ from ..errors import UsageError
 
 
 def known_name(typed: str, names: Iterable[str]) -> str:
-    """The contact of this name, or of the one name that is the same but for capitals. Raises UsageError."""
+    """Find the contact of this name, or the only one that differs in capitals alone. Raises UsageError."""
     known = list(names)
     if typed in known:
         return typed
@@ -18,9 +18,13 @@ def known_name(typed: str, names: Iterable[str]) -> str:
 
 
 def unknown(typed: str, names: Iterable[str]) -> UsageError:
-    """What is said of a name that no contact has, with the one that is near."""
+    """Make the error for a name that no contact has; its hint names a similar one."""
     known = sorted(names)
     folded = {name.casefold(): name for name in known}
     near = difflib.get_close_matches(typed.casefold(), folded, 1)
-    there_are = f"known: {', '.join(known)}" if known else "known: none yet; begin with 'tessera contact add NAME'"
+    there_are = (
+        f"your contacts: {', '.join(known)}"
+        if known
+        else "you have no contacts yet; begin with: tessera contact add NAME"
+    )
     return UsageError(f"there is no contact '{typed}'", f"did you mean '{folded[near[0]]}'?" if near else there_are)

@@ -1,7 +1,7 @@
 """What the office says and this member takes over, wherever it comes from: the issuer's service, a file, a relay.
 
-Owns that nothing of it is believed before it was weighed against what was believed before, and that proof is kept where
-the two exclude each other. What is believed, and which set governs what, is said in `protocol.federation`; who asks
+Owns that nothing of it is accepted before it was weighed against what was accepted before, and that proof is kept where
+the two exclude each other. What is accepted, and which set governs what, is said in `protocol.federation`; who asks
 whom, in `issuer_visit`, `joining_files` and `relay_sessions`.
 """
 
@@ -18,7 +18,7 @@ from .state import MemberState
 
 
 def take_sets(member: MemberState, sets: SetsBeside) -> None:
-    """What relays may go by besides the newest set, which was taken before them. Raises as `take_set`."""
+    """Take the sets that relays may use besides the newest one, which was taken before. Raises as `take_set`."""
     federation = member.federation
     for each in sets.others:
         federation.governs_since(take_set(member, each.blob).digest, each.since)
@@ -26,19 +26,21 @@ def take_sets(member: MemberState, sets: SetsBeside) -> None:
 
 
 def take_set(member: MemberState, blob: bytes) -> Parameters:
-    """A parameter set, whole or a relay's copy. Raises IntegrityError; then nothing changes but the proof kept."""
+    """Take a parameter set, whole or a relay's copy. Raises IntegrityError; then nothing changes except the proof that
+    is kept."""
     _weigh(member, blob)
     found = member.federation.adopt(blob, member.epoch())
-    member.evidence.believed([found])
+    member.evidence.accepted([found])
     return found
 
 
 def take_card(member: MemberState, text: str) -> bool:
-    """A federation card: whether anything is different now. Raises InvalidInput or IntegrityError, as `take_set`."""
+    """Take a federation card, and tell whether anything is different now. Raises InvalidInput, or IntegrityError as
+    `take_set`."""
     _weigh(member, cards.decode(text, "federation").fields["params"])
     before = {relay.id: relay.key for relay in member.federation.relays}
     news = member.federation.refresh(text, member.epoch())
-    member.evidence.believed(member.federation.sets)
+    member.evidence.accepted(member.federation.sets)
     same = {relay.id for relay in member.federation.relays if before.get(relay.id) == relay.key}
     member.wallet.forget_relays(before.keys() - same)
     if member.federation.newest.first_epoch < member.epoch():
@@ -47,7 +49,7 @@ def take_card(member: MemberState, text: str) -> bool:
 
 
 def take_reading_card(member: MemberState, text: str) -> None:
-    """Reading keys that were sealed to this member. Raises InvalidInput."""
+    """Take reading keys that were sealed to this member. Raises InvalidInput."""
     hashes = [known.reading_hash for known in member.federation.sets]
     member.federation.take_reading_keys(
         sealed_reading_key.opened(text, member.identity, member.federation.id, list(dict.fromkeys(hashes)))
@@ -55,7 +57,8 @@ def take_reading_card(member: MemberState, text: str) -> None:
 
 
 def take_welcome(member: MemberState, welcome: Welcome) -> bool:
-    """All that the issuer's service says to a member: whether the card was new. Raises as `take_card`."""
+    """Take everything that the issuer's service says to a member, and tell whether the card was new. Raises as
+    `take_card`."""
     news = take_card(member, welcome.card)
     take_sets(member, welcome.sets)
     member.federation.take_reading_keys(welcome.reading)
@@ -64,20 +67,21 @@ def take_welcome(member: MemberState, welcome: Welcome) -> bool:
 
 
 def take_time(member: MemberState, blob: bytes) -> None:
-    """A time statement, to be handed to relays that do not know the time. Raises IntegrityError."""
+    """Take a time statement (92 bytes), to hand it to relays that do not know the time. Raises IntegrityError."""
     try:
         statement = TimeStatement(blob)
         statement.verify(member.federation.newest.root_key)
     except InvalidObject as error:
-        raise IntegrityError(f"what the office says of the time cannot be believed: {error}", "tell IT") from None
+        raise IntegrityError(f"the office's time statement cannot be accepted: {error}", "tell IT") from None
     if statement.federation_id != member.federation.id:
-        raise IntegrityError("what the office says of the time is another federation's", "tell IT")
+        raise IntegrityError("the time statement is from another federation", "tell IT")
     member.data.renewal.statement = blob
 
 
 def clock_apart(member: MemberState, asked: int) -> ClockOff | None:
-    """What to say if this computer's clock is off, by the word of the office that was asked for at `asked` (unix
-    seconds of that clock) and taken just now: it was said at some moment between, however long the answer took."""
+    """Make the warning if this computer's clock differs from the office's, None if it does not. The office's time was
+    asked for at `asked` (unix seconds of this clock) and taken just now: it was stated at some moment between, however
+    long the answer took."""
     blob = member.data.renewal.statement
     assert blob is not None
     said = TimeStatement(blob).unix_seconds
@@ -87,12 +91,12 @@ def clock_apart(member: MemberState, asked: int) -> ClockOff | None:
     side = "ahead of" if seconds > 0 else "behind"
     return ClockOff(
         f"this computer's clock is {duration.about(abs(seconds))} {side} your office's",
-        "set it: relays and contacts go by the time; if it is right, tell IT",
+        "set this computer's clock; if it is right, tell IT",
     )
 
 
 def fresh_time(member: MemberState) -> bytes | None:
-    """The time statement that is at hand (92 bytes), None if it is older, or later, than an epoch."""
+    """Return the time statement that is kept (92 bytes); None if it is more than an epoch older, or later, than now."""
     blob = member.data.renewal.statement
     if blob is None:
         return None
@@ -100,6 +104,7 @@ def fresh_time(member: MemberState) -> bytes | None:
 
 
 def epoch_seconds(federation: Federation) -> int:
+    """Compute the length of an epoch in seconds."""
     return int(federation.newest.epoch_rounds * federation.newest.round_seconds)
 
 
@@ -112,6 +117,7 @@ def _weigh(member: MemberState, blob: bytes) -> None:
     if member.evidence.weigh(blob):
         member.save()
         raise IntegrityError(
-            "the office signed two sets of parameters that exclude each other: somebody is told other things than you",
-            "both are kept as proof ('tessera status' has them); show it to your colleagues and to IT",
+            "the office signed two sets of settings that contradict each other: others were given "
+            "different settings from yours",
+            "both are kept as proof: type tessera status --json, and show what it prints to your colleagues and to IT",
         )

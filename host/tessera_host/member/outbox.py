@@ -44,11 +44,11 @@ class Outbox:
         return len(self._items)
 
     def add(self, name: str, text: str) -> list[Part]:
-        """Queue a text for a contact; gives its parts."""
+        """Queue a text for a contact, and return its parts."""
         return self._queue(name, records.split(text, self._contacts[name].next_message))
 
     def add_file(self, name: str, title: str, content: bytes) -> list[Part]:
-        """Queue a file of this title. Raises InvalidInput if it is too long."""
+        """Queue a file of this title for a contact, and return its parts. Raises InvalidInput if it is too long."""
         return self._queue(name, records.split_file(title, content, self._contacts[name].next_message))
 
     def _queue(self, name: str, parts: list[Part]) -> list[Part]:
@@ -60,7 +60,7 @@ class Outbox:
         return parts
 
     def states(self) -> list[Waiting]:
-        """How far each part got, in order."""
+        """List how far each part got, in order."""
         at = self._copies.at()
         return [
             Waiting(item.contact, item.part, bool(item.sealed and not item.places), len(at.alive(item)))
@@ -68,30 +68,30 @@ class Outbox:
         ]
 
     def records(self) -> int:
-        """How many records there are to be posted, each copy of a part by itself."""
+        """Count the records that are to be posted; each copy of a part counts by itself."""
         at = self._copies.at()
         return sum(max(1, at.records(item)) for item in self._items)
 
     def waiting(self, relay: int, epoch: int | None = None) -> Iterator[Outgoing]:
-        """The parts that are to be posted to the relay of this number in an epoch, by default the open one, in order;
-        those for a blocked contact stay."""
+        """Iterate over the parts to post to the relay of this number in an epoch, by default the open one, in order.
+        Parts for a blocked contact stay."""
         at = self._copies.at(epoch)
         return (item for item in self._items if self._wanted(item) and relay in at.targets(item))
 
     def relays(self) -> set[int]:
-        """The numbers of the relays that something waits for."""
+        """Collect the numbers of the relays that parts wait for."""
         at = self._copies.at()
         return {relay for item in self._items if self._wanted(item) for relay in at.targets(item)}
 
     def holds(self, item: Outgoing) -> bool:
-        """Whether the part has to leave still."""
+        """Tell whether the part still has to leave."""
         return any(each is item for each in self._items)
 
     def _wanted(self, item: Outgoing) -> bool:
         return not self._contacts[item.contact].blocked
 
     def seal(self, item: Outgoing, epoch: int, limit: int) -> bytes:
-        """The record for this attempt, under the next index. An earlier seal is dropped with its tag.
+        """Seal the record (240 bytes) for this attempt, under the next index. An earlier seal is dropped with its tag.
 
         Raises NotPermitted if the recipient would not look for another index (`limit` of them) in this epoch.
         """
@@ -99,7 +99,8 @@ class Outbox:
         chain.advance(epoch)
         if chain.index >= limit:
             raise NotPermitted(
-                f"no more records to {item.contact} in epoch {epoch}", "what waits can be sent in the next epoch"
+                f"no more records can go to {item.contact} in the current epoch",
+                "what waits leaves in the next epoch, usually the next day",
             )
         index, step = chain.take()
         digest = self._views.digest_for(epoch)
@@ -108,7 +109,7 @@ class Outbox:
         return record
 
     def acknowledged(self, item: Outgoing, place: Place) -> None:
-        """The relay has the part there. It stays until it is safe (`posted.settle`)."""
+        """Note that the relay has the part. It stays here until it is safe (`posted.settle`)."""
         item.sealed = None
         item.places = [*(known for known in item.places if known.relay != place.relay), place]
 
@@ -117,8 +118,7 @@ class Outbox:
         self._items[:] = [item for item in self._items if item.contact != name or item.part.message not in messages]
 
     def close_gap(self, name: str, messages: list[int]) -> None:
-        """Nothing of these has left, nor of those after them, as all leave in order: those take their numbers, and the
-        recipient misses none."""
+        """Renumber the messages after these, none of which has left, so that the recipient misses none."""
         for item in self._items:
             if item.contact == name and item.part.message > messages[-1]:
                 item.part = item.part._replace(message=item.part.message - len(messages))
@@ -129,6 +129,6 @@ class Outbox:
         self._items[:] = [item for item in self._items if item.contact != name]
 
     def rename(self, name: str, new: str) -> None:
-        """A contact is called otherwise now."""
+        """Follow a contact's new name."""
         for item in self._items:
             item.contact = new if item.contact == name else item.contact

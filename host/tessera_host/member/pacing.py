@@ -24,8 +24,8 @@ class Wait:
     reason: str = ""
 
 
-def next_post(member: MemberState, relay: int, dice: random.Random) -> Wait:
-    """For the relay of this number."""
+def next_post(member: MemberState, relay: int, rng: random.Random) -> Wait:
+    """Compute how long the next record for the relay of this number has to wait."""
     now = member.now()
     budget = member.accountant.budget(now)
     if budget.next_at is None:
@@ -36,12 +36,12 @@ def next_post(member: MemberState, relay: int, dice: random.Random) -> Wait:
     free = _free_round(member, relay)
     if free <= member.round():
         return Wait()
-    return Wait(member.federation.round_start(free) - now + a_round(member, dice), ROUND)
+    return Wait(member.federation.round_start(free) - now + a_round(member, rng), ROUND)
 
 
 def earliest(member: MemberState) -> int:
-    """Unix seconds from which something that waits may leave, as far as rounds and a restored backup are concerned:
-    now, or later. The day's budget is asked for apart: its sum takes time."""
+    """Compute the unix time from which something that waits may leave, as far as rounds and a restored backup are
+    concerned. The day's budget is asked for apart, because its sum takes time."""
     held = member.hold.ends_at()
     end = member.hold.earliest(member.now()) if held is None else held
     rounds = [_free_round(member, relay) for relay in member.outbox.relays()]
@@ -50,8 +50,8 @@ def earliest(member: MemberState) -> int:
 
 
 def earliest_of_the_day(member: MemberState) -> Callable[[], int | None]:
-    """Asks for the same, with the day's budget, and what a relay may have of it; None if never. All that it takes from
-    the member is taken now: the sum may be done in another thread."""
+    """Prepare the same with the day's budget and each relay's share of it: the result is None if nothing may ever
+    leave. Everything that it needs of the member is read now, so another thread may compute the sum."""
     now, at_all, weigh = member.now(), earliest(member), member.accountant.weighed(member.now())
     start, times = member.federation.round_start, member.accountant.times
     relays = [(start(_free_round(member, relay)), times(relay)) for relay in member.outbox.relays()]
@@ -66,14 +66,15 @@ def earliest_of_the_day(member: MemberState) -> Callable[[], int | None]:
     return asked
 
 
-def cell_taken(member: MemberState, dice: random.Random) -> Wait:
-    """By a relay whose clock is a little behind this computer's the round before is open still."""
-    return Wait(a_round(member, dice), ROUND)
+def cell_taken(member: MemberState, rng: random.Random) -> Wait:
+    """Wait for a random part of a round, because the round before is still open at a relay whose clock is a little
+    behind."""
+    return Wait(a_round(member, rng), ROUND)
 
 
-def a_round(member: MemberState, dice: random.Random) -> float:
-    """Any part of one, in seconds."""
-    return dice.random() * float(member.federation.newest.round_seconds)
+def a_round(member: MemberState, rng: random.Random) -> float:
+    """Draw a random part of a round, in seconds."""
+    return rng.random() * float(member.federation.newest.round_seconds)
 
 
 def _free_round(member: MemberState, relay: int) -> int:
@@ -86,8 +87,8 @@ def _free_round(member: MemberState, relay: int) -> int:
     return max(here, min(cells, default=here))
 
 
-def next_epoch(member: MemberState, dice: random.Random) -> Wait:
-    """For who does not want to use access of the epoch in which it was fetched: a random moment of the next epoch's
-    first round."""
+def next_epoch(member: MemberState, rng: random.Random) -> Wait:
+    """Wait for a random moment of the first round of the next epoch, for those who do not want to use access in the
+    epoch in which it was fetched."""
     following = member.federation.round_start(member.federation.first_round(member.epoch() + 1))
-    return Wait(following - member.now() + dice.random() * member.federation.newest.round_seconds, EPOCH)
+    return Wait(following - member.now() + rng.random() * member.federation.newest.round_seconds, EPOCH)

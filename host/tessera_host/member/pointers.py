@@ -36,15 +36,15 @@ class Pointers:
     def __getitem__(self, relay: int) -> Pointer:
         """Raises RelayRefused for a relay that was being read when the last epoch in which it is was kept no more."""
         if relay not in self._state.pointers:
-            raise RelayRefused("this relay has nothing of yours any more that is kept", "it is not asked again")
+            raise RelayRefused("this relay no longer keeps anything for you", "nothing to do: it is not asked again")
         return self._state.pointers[relay]
 
     def __contains__(self, relay: int) -> bool:
         return relay in self._state.pointers
 
     def look(self, own_round: int) -> set[int]:
-        """Look which relays are to be read in this round by this computer's clock: the numbers of those that took
-        another's place since the last time. To be asked before anything else."""
+        """Find which relays to read in this round of this computer's clock, and return the numbers of those that took
+        another's place since the last call. Call it before anything else."""
         self._own_round = own_round
         self._read = self._reads(self._kept_epochs(own_round))
         for id_, read in self._read.items():
@@ -85,20 +85,21 @@ class Pointers:
     # -- what is to be read
 
     def relays(self) -> list[int]:
-        """The numbers of all that may have something for this member still; before the first look, of all known."""
+        """List the numbers of all relays that may still have something for this member; before the first look, of all
+        known ones."""
         return [id_ for id_ in self._read or self._state.pointers if not self._is_done(id_)]
 
     def to_read(self) -> list[Relay]:
-        """Those to read in this round: the ones that have the mailbox now, always, in its order; then those that had
-        it, until they were read to the end of that."""
+        """List the relays to read in this round, in order: first those that have the mailbox now, then those that had
+        it and were not read to the end of that."""
         return [self._read[id_].relay for id_ in self.relays()]
 
     def is_current(self, relay: int) -> bool:
-        """Whether it has the mailbox in the open epoch."""
+        """Tell whether the relay has the mailbox in the open epoch."""
         return relay not in self._read or self._read[relay].last == self._federation.epoch_of(self._own_round)
 
     def end(self, relay: int, open_round: int) -> int:
-        """Up to which round a relay is to be read whose open round this is."""
+        """Compute up to which round to read a relay whose open round this is."""
         if self.is_current(relay):
             return open_round
         return min(open_round, self._federation.first_round(self._read[relay].last + 1))
@@ -121,27 +122,27 @@ class Pointers:
         return max((self[id_].next_round for id_ in self.relays()), default=self._state.first_round)
 
     def was_read(self, relay: int, round_: int) -> None:
-        """A round of this relay was."""
+        """Note that a round of this relay was read."""
         if pointer := self._state.pointers.get(relay):  # else it is none of this mailbox's any more
             pointer.next_round, pointer.answered = round_ + 1, self._own_round
 
     def go_back_to(self, round_: int, relays: Iterable[int] | None = None) -> None:
-        """Read again from here, at the relays of these numbers or at all."""
+        """Read again from this round, at the relays of these numbers or at all."""
         for id_ in self._state.pointers if relays is None else relays:
             self[id_].next_round = max(0, min(self[id_].next_round, round_))
         if relays is None:
             self._state.first_round = max(0, min(self._state.first_round, round_))
 
     def expire(self, first_kept: int) -> int:
-        """Skip what no relay keeps any more: how many rounds that were read at none."""
+        """Skip the rounds that no relay keeps any more, and count those that were read at no relay."""
         expired = max(0, first_kept - self.reached)
         for pointer in self._state.pointers.values():
             pointer.next_round = max(pointer.next_round, first_kept)
         return expired
 
     def unread_epoch(self, own_round: int) -> int:
-        """The first epoch that some relay was not read to the end of, but for those that none keeps any more; the open
-        one, by this computer's clock, if there is none before it."""
+        """Find the first epoch that some relay was not read to the end of and still keeps; the open one, by this
+        computer's clock, if no earlier epoch is such."""
         federation, kept = self._federation, self._kept_epochs(own_round)
         for epoch in kept[:-1]:
             end = federation.first_round(epoch + 1)

@@ -10,7 +10,7 @@ from .schema import Outgoing
 
 
 class PostedParts:
-    """A view of the keystore's list of parts that all relays have that are to, oldest first."""
+    """A view of the keystore's list of parts that are on all relays that are to have them, oldest first."""
 
     def __init__(self, items: list[Outgoing], outbox: list[Outgoing], copies: Copies) -> None:
         self._items = items
@@ -18,16 +18,17 @@ class PostedParts:
         self._copies = copies
 
     def forget_before(self, round_: int) -> list[Outgoing]:
-        """No relay has anything of earlier rounds any more. A part that was posted was there for as long as any is: it
-        is not brought to a relay that was away all that time. Gives those of which that is so."""
+        """Forget the parts of earlier rounds, which no relay keeps any more, and return those that were never on all
+        their relays. A part that was posted was there for as long as any relay keeps one; it is not brought to a relay
+        that was away all that time."""
         given_up = [each for each in self._outbox if each.places and all(p.round < round_ for p in each.places)]
         for items in (self._items, self._outbox):
             items[:] = [each for each in items if not each.places or any(p.round >= round_ for p in each.places)]
         return given_up
 
     def settle(self) -> bool:
-        """Forget the places that are gone: the parts that are not safe without them go back into the outbox, before all
-        that waits, and those that need no more go out of it. Whether anything is different now."""
+        """Forget the places that are gone, and tell whether anything changed. Parts that are not safe without those
+        places go back into the outbox, before all that waits; parts that need no more copies leave the outbox."""
         at, lost = self._copies.at(), set[int]()
         for each in (*self._items, *self._outbox):
             alive = at.alive(each)
@@ -66,6 +67,7 @@ class PostedParts:
         self._items[:] = [each for each in self._items if each.contact != contact]
 
     def rename(self, old: str, new: str) -> None:
+        """Follow a contact's new name."""
         for each in self._items:
             if each.contact == old:
                 each.contact = new

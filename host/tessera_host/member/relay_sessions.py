@@ -1,8 +1,8 @@
-"""A member's connections to relays: which relay is believed, and how a connection begins (PROTOCOL §3, §4, §6).
+"""A member's connections to relays: which relay is accepted, and how a connection begins (PROTOCOL §3, §4, §6).
 
 Owns the check of what a relay says of itself, what this member tells it besides (newer settings, the time), taking up a
 token's earlier session, and admission with a token. A resumption secret is saved before it is shown: an id is used
-once. What is asked on a session is `sending`'s and `fetching`'s business; the frames are `relay_connection`'s.
+once. `sending` and `fetching` ask on a session; `relay_connection` has the frames.
 
 A session that posts continues its token's earlier one; one that reads has no token, and is a full handshake every time:
 whatever it continued would say whose it is.
@@ -44,7 +44,7 @@ class Status:
 
 @dataclass(frozen=True)
 class Greeted:
-    """A connection to a relay that is believed: what it says of itself, and the set that governs its open epoch."""
+    """A connection to a relay that is accepted: what it says of itself, and the set that governs its open epoch."""
 
     relay: Relay
     connection: RelayConnection
@@ -75,19 +75,19 @@ class RelaySessions:
         self._slow = slow
 
     async def status(self, relay_name: str | None = None) -> Status:
-        """What a relay, by default the home relay, says of itself. Raises IntegrityError if it is not to be used,
-        ClockOff if the clocks do not agree."""
+        """Ask a relay, by default the home relay, about itself. Raises IntegrityError if it is not to be used, ClockOff
+        if the clocks differ."""
         state = self._state
         relay = state.federation.relay_named(relay_name) if relay_name else state.federation.home
         async with await self._connect(relay) as connection:
-            info = await self._believed_info(connection, relay)
+            info = await self._accepted_info(connection, relay)
         state.save()
         apart = info.open_round - state.round()
         return Status(relay.name, info, state.round(), apart, state.federation.epoch_of(info.open_round))
 
     @asynccontextmanager
     async def session(self, relay: Relay, choose: TokenChoice) -> AsyncIterator[Session]:
-        """An admitted connection: a token's earlier session taken up, or a full handshake and AUTH."""
+        """Open an admitted connection: resume a token's earlier session, or make a full handshake and AUTH."""
         with self._watched(relay):
             session = await self._resumed(relay, choose) or await self._admitted(relay, choose)
             async with session.connection:
@@ -95,13 +95,13 @@ class RelaySessions:
 
     @asynccontextmanager
     async def reading(self, relay: Relay) -> AsyncIterator[Reading]:
-        """A connection to read from. Raises OutOfDate without the reading key in force."""
+        """Open a connection to read from. Raises OutOfDate without the reading key in force."""
         with self._watched(relay):
             async with await self._connect(relay) as connection:
                 greeted = await self.greet(connection, relay)
                 key = self._state.federation.reading_key(greeted.parameters)
                 if key is None:
-                    raise OutOfDate("your program does not have the office's present key to read with", "tessera renew")
+                    raise OutOfDate("your program does not have the office's current reading key", "tessera renew")
                 yield Reading(relay, connection, greeted.info, greeted.parameters, key)
 
     @contextmanager
@@ -118,20 +118,20 @@ class RelaySessions:
     # -- what a relay says of itself
 
     async def greet(self, connection: RelayConnection, relay: Relay) -> Greeted:
-        """What the relay says of itself, once it is believed. Raises OutOfDate if the set in force there is none that
-        this member has."""
-        info = await self._believed_info(connection, relay)
+        """Ask the relay about itself, and check the answer. Raises OutOfDate if this member does not have the set in
+        force there."""
+        info = await self._accepted_info(connection, relay)
         federation = self._state.federation
         parameters = federation.with_digest(info.digest)
         if parameters is None:
             raise OutOfDate(
-                f"the relay {relay.name} goes by settings of the office that your program does not have",
-                "'tessera renew' gets them; if it does not, tell IT",
+                f"the relay {relay.name} uses settings of the office that your program does not have",
+                "get them: tessera renew; if that does not help, tell IT",
             )
         federation.seen_in_force(info.digest, federation.epoch_of(info.open_round))
         return Greeted(relay, connection, info, parameters)
 
-    async def _believed_info(self, connection: RelayConnection, relay: Relay) -> Info:
+    async def _accepted_info(self, connection: RelayConnection, relay: Relay) -> Info:
         """INFO, once its open round fits the clock, the first round kept follows from it, and its newest set is one of
         the office's. A relay with older settings, or without the time, is told on the way."""
         info = await self._info_in_time(connection)
@@ -169,7 +169,9 @@ class RelaySessions:
     async def _take_newer(self, connection: RelayConnection, info: Info) -> None:
         blob = await connection.params()
         if parsed(blob, "do not use this relay; tell IT").digest != info.newest_digest:
-            raise IntegrityError("the relay names other parameters than it hands out", "do not use it; tell IT")
+            raise IntegrityError(
+                "the relay hands out different settings from those that it names", "do not use it; tell IT"
+            )
         news.take_set(self._state, blob)
         self._state.save()
 
@@ -179,7 +181,7 @@ class RelaySessions:
             raise self._clock_off(open_round, own)
         if info.first_round != self._state.federation.first_kept(open_round):
             raise IntegrityError(
-                f"the relay says it keeps rounds from {info.first_round} on, which does not follow from its open round",
+                f"the relay says that it keeps rounds from {info.first_round} on, which contradicts its open round",
                 "do not use it; tell IT",
             )
         self._state.round_confirmed(open_round)
@@ -188,17 +190,24 @@ class RelaySessions:
         """Rounds never go back: a side that is behind what was seen before is the one that is wrong."""
         seen, seconds = self._state.newest_round, self._state.federation.newest.round_seconds
         apart = f"about {duration.about(abs(open_round - own) * seconds)}"
-        rounds = f"the open round is {own} by this computer, {open_round} by the relay"
-        relays_side = "behind" if open_round < own else "ahead of"
+        rounds = f"(the open round is {own} by this computer, {open_round} by the relay)"
+        relays_side, own_side = ("behind", "ahead of") if open_round < own else ("ahead of", "behind")
         if own < seen - CLOCK_ROUNDS:
-            side = "ahead of" if open_round < own else "behind"
-            message = f"this computer's clock is wrong: it is {apart} {side} the relay's, and behind earlier contacts"
-            return ClockOff(message, f"set this computer's clock; {rounds}")
+            return ClockOff(
+                f"this computer's clock is wrong: it is {apart} {own_side} the relay's, and behind the time of an "
+                f"earlier connection {rounds}",
+                "set this computer's clock",
+            )
         if open_round < seen:
-            message = f"the relay's clock is wrong: it is {apart} {relays_side} this computer's, and behind what it was"
-            return ClockOff(message, f"tell IT; {rounds}")
-        message = f"the relay's clock is {apart} {relays_side} this computer's, and either may be wrong"
-        return ClockOff(message, f"check this computer's clock; if it is right, tell IT; {rounds}")
+            return ClockOff(
+                f"the relay's clock is wrong: it is {apart} {relays_side} this computer's, and behind the time that it "
+                f"showed before {rounds}",
+                "tell IT",
+            )
+        return ClockOff(
+            f"the relay's clock is {apart} {relays_side} this computer's, and either may be wrong {rounds}",
+            "check this computer's clock; if it is right, tell IT",
+        )
 
     # -- how a session begins
 
@@ -278,8 +287,8 @@ class RelaySessions:
         federation = self._state.federation
         if info.newest_serial < federation.expected(federation.epoch_of(info.open_round)).serial:
             raise RelayRefused(
-                f"the relay {relay.name} has old settings of the office still: nothing is posted to it",
-                f"what waits leaves once it has the new ones; tell IT: tessera relay push {relay.name}",
+                f"the relay {relay.name} still has old settings of the office, so nothing is posted to it",
+                f"what waits leaves once it has the new ones; ask IT to type: tessera relay push {relay.name}",
             )
 
     def _forget_before(self, epoch: int) -> None:
@@ -294,7 +303,9 @@ class RelaySessions:
 def _checked(parameters: Parameters, secret: bytes, posts_left: int) -> tuple[bytes, int]:
     """The answer to AUTH, unless it gives more than a token has."""
     if posts_left > parameters.posts_per_token:
-        raise IntegrityError("the relay says a token has more posts than there are on it", "do not use it; tell IT")
+        raise IntegrityError(
+            "the relay says that a token has more posts than the office allows", "do not use it; tell IT"
+        )
     return secret, posts_left
 
 

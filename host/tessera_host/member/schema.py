@@ -200,22 +200,25 @@ class Token:
 
     @property
     def early(self) -> bool:
-        """Fetched in the epoch that it is for: until that ends, whoever compares the moments of the visit and of the
-        first use can guess whose it is."""
+        """Whether it was fetched in the epoch that it is for: until that ends, anyone who compares the times of the
+        visit and of the first use can guess whose it is."""
         return self.fetched >= self.epoch
 
     def admitted(self, resume: bytes, left: int) -> None:
-        """What the answer to AUTH said."""
+        """Note the answer to AUTH."""
         self.resume, self.left = resume, left
 
     def resumed(self, following: bytes | None) -> None:
-        """Its resumption secret was used up; `following` is the next, None if there is no session to resume."""
+        """Note that its resumption secret was used up; `following` is the next one, None if there is no session to
+        resume."""
         self.resume = following
 
     def posted(self) -> None:
+        """Count one post."""
         self.left = max(0, (self.left or 0) - 1)
 
     def spent(self) -> None:
+        """Note that it has no posts left."""
         self.left = 0
 
 
@@ -422,7 +425,7 @@ class Contradiction:
 
 @dataclass
 class EvidenceState:
-    """The signed heads of all parameter sets that were believed, by digest, and what was seen that contradicts them."""
+    """The signed heads of all parameter sets that were accepted, by digest, and what was seen that contradicts them."""
 
     heads: dict[Bytes32, Annotated[bytes, FIRST_BYTES]] = field(default_factory=dict)
     contradictions: list[Contradiction] = field(default_factory=list)
@@ -461,7 +464,7 @@ class MemberData:
     def __post_init__(self) -> None:
         items = [*self.outbox, *self.posted]
         if strangers := {item.contact for item in items} - self.contacts.book.keys():
-            raise ValueError(f"parts wait for {', '.join(sorted(strangers))}, who are no contacts")
+            raise ValueError(f"parts wait for {', '.join(sorted(strangers))}, which are not contacts")
 
 
 def _checked(kind: Callable[[bytes], T], blob: bytes) -> T:

@@ -21,7 +21,7 @@ from ..protocol import records, relay_connection
 from ..protocol.federation import CLOCK_ROUNDS, Relay
 from ..protocol.records import Part
 from ..protocol.relay_connection import ErrorFrame
-from .fixed_delay import Settling
+from .fixed_delay import FixedDelay
 from .relay_sessions import RelaySessions, Session, TokenChoice
 from .schema import Departure, Outgoing, Place, Token
 from .state import MemberState
@@ -93,7 +93,7 @@ class Sender:
         return None
 
     async def slot(
-        self, relay: Relay, choose: TokenChoice, settling: Settling, may_post: bool
+        self, relay: Relay, choose: TokenChoice, delay: FixedDelay, may_post: bool
     ) -> Posted | Copied | None:
         """The one frame of a round: the first part that waits for a relay, or VOID. Looks the same from outside.
 
@@ -101,12 +101,12 @@ class Sender:
         a part that is refused waits for the next slot.
         """
         async with self._posting[relay.id], self._sessions.session(relay, choose) as session:
-            settling.begin()
+            delay.begin()
             self._put_back()
             async with self._flying[relay.id]:
                 item = self._next(session) if may_post and session.token.left != 0 else None
                 record = self._sealed(session, item) if item else None
-                await settling.done()
+                await delay.done()
                 if item is None or record is None:
                     await session.connection.void()
                     return None
@@ -142,8 +142,10 @@ class Sender:
         except PostsUsedUp as used:
             if self._restarted(key):
                 name = self._state.federation.relay_name(key.relay)
-                message = f"the relay {name} has restarted: the posts you had left in epoch {key.epoch} count as used"
-                raise PostsUsedUp(message, used.hint) from None
+                raise PostsUsedUp(
+                    f"the relay {name} has restarted, so the posts you had left in the current epoch count as used",
+                    used.hint,
+                ) from None
             raise
 
     def _restarted(self, key: TokenKey) -> bool:
@@ -210,7 +212,8 @@ class Sender:
         if abs(open_round - session.info.open_round) > CLOCK_ROUNDS:
             state.save()
             raise IntegrityError(
-                f"the relay says a record is in round {open_round}, and that round {session.info.open_round} is open",
+                f"the relay says that a record is in round {open_round}, but that round "
+                f"{session.info.open_round} is open",
                 "do not use this relay; tell IT",
             )
         state.ledger.acknowledged(
@@ -236,7 +239,8 @@ class Sender:
             following = max(state.federation.round_start(free), state.now() + refusal.retry_after)
             raise RelayBusy(
                 "the relay is busy: it takes no records now",
-                f"what waits can leave from {local_time_of_day(following)} on, with whatever you type then",
+                f"what waits can leave from {local_time_of_day(following)} on, with the next command "
+                "that you type then",
             )
         if refusal.code == relay_connection.QUOTA:
             session.token.spent()

@@ -50,7 +50,7 @@ def parsed(data: MemberData, path: Path) -> tuple[Federation, bytes]:
     try:
         return Federation(data.federation, data.mailbox), curve.public(data.secret)[1:]
     except (InvalidObject, ValueError):
-        raise KeystoreError(f"{path} holds keys that are none", "restore an earlier backup") from None
+        raise KeystoreError(f"{path} holds keys that are not valid", "restore an earlier backup") from None
 
 
 class MemberState:
@@ -99,7 +99,7 @@ class MemberState:
         federation = read_card(federation_card)
         view = Federation(federation)
         if invitation:
-            view.live_at(invitation.home)
+            view.choose_home(invitation.home)
         identity = identity or new_identity(name)
         # Nothing earlier can be for this member; one round back, as the relay's clock may be.
         now = view.round_at(clock())
@@ -111,12 +111,12 @@ class MemberState:
             inbox=InboxState(max(0, now - CLOCK_ROUNDS)),
             joining=JoiningState(invitation.id, invitation.card()) if invitation else None,
         )
-        Evidence(data.evidence).believed(view.sets)
+        Evidence(data.evidence).accepted(view.sets)
         return cls(Keystore.create(home / KEYSTORE_NAME, passphrase, KIND, schema.write(data)), clock)
 
     @classmethod
     def open(cls, home: Path, secret: Secret, clock: Clock = unix_now) -> Self:
-        """Raises WrongPassphrase or KeystoreError."""
+        """Open the keystore in the directory `home`. Raises WrongPassphrase or KeystoreError."""
         store = Keystore.open(home / KEYSTORE_NAME, secret, KIND)
         try:
             return cls(store, clock)
@@ -125,6 +125,7 @@ class MemberState:
             raise
 
     def close(self) -> None:
+        """Close the keystore. Does not save."""
         self.store.close()
 
     def release(self) -> None:
@@ -162,7 +163,7 @@ class MemberState:
         self.store.save()
 
     def card(self) -> str:
-        """The member card, for IT's roster."""
+        """Make the member card, for IT's roster."""
         return cards.encode("member", member_fields(self.identity, self.federation.id))
 
     # -- time, by this computer's clock
@@ -172,16 +173,19 @@ class MemberState:
         return self._clock()
 
     def round(self) -> int:
+        """The open round."""
         return self.federation.round_at(self.now())
 
     def epoch(self) -> int:
+        """The open epoch."""
         return self.federation.epoch_of(self.round())
 
     def seconds_to_next_round(self) -> float:
+        """Seconds until the open round ends."""
         return max(0, self.federation.round_start(self.round() + 1) - self.now())
 
     def remark(self, text: str) -> None:
-        """Something that the person at this program is to be told once, besides what it was asked for."""
+        """Note something to tell the person once, besides what was asked for."""
         if text not in self.remarks:
             self.remarks.append(text)
 
@@ -189,9 +193,10 @@ class MemberState:
 
     @property
     def newest_round(self) -> int:
+        """The newest round that a relay has confirmed."""
         return self.data.newest_round
 
     def round_confirmed(self, open_round: int) -> None:
-        """A relay's open round fits this computer's clock. To be saved with what comes of it."""
+        """Note that a relay's open round agrees with this computer's clock. Save it with what follows from it."""
         self.data.newest_round = max(open_round, self.newest_round)
         self.hold.clock_confirmed(open_round)

@@ -4,7 +4,7 @@ Owns the order of the cards: what was begun is finished before something new is 
 answer any more is given up. Leaves to others: the cards themselves (the member's wallet), the carrying over the network
 (issuer_visit.py) and by files (joining_files.py).
 
-An errand may be cut at any place: every card is durable before it goes out, and shown again it gets the same answer.
+An exchange may be cut at any place: every card is durable before it goes out, and shown again it gets the same answer.
 What is asked for is the same whatever the wallet holds.
 """
 
@@ -29,9 +29,9 @@ class TokenIssuer(Protocol):
     def answer(self, challenge: str) -> str: ...
 
 
-class TokenErrand:
-    """What is fetched of one generation in a visit to the issuer. Bring each `card()` to it, and its answer to `take()`
-    or its refusal to `refused()`, until there is no card."""
+class TokenExchange:
+    """The exchange of cards that fetches the tokens of one generation. Bring each `card()` to the issuer, and give its
+    answer to `take()` or its refusal to `refused()`, until there is no card."""
 
     def __init__(self, member: MemberState, generation: int) -> None:
         self.got: Counter[int] = Counter()  # tokens by epoch
@@ -43,7 +43,7 @@ class TokenErrand:
         self._over = False
 
     def card(self) -> str | None:
-        """The next card for the issuer, durable; None if nothing more is to be had."""
+        """Make the next card for the issuer, durably; None if nothing more can be had."""
         if self._over:
             return None
         member = self._member
@@ -56,7 +56,7 @@ class TokenErrand:
         return self._fresh
 
     def take(self, answer: str) -> None:
-        """An offer or an answer. Raises InvalidInput or IntegrityError if it does not belong here."""
+        """Take an offer or an answer. Raises InvalidInput or IntegrityError if it does not belong here."""
         wallet, card = self._member.wallet, cards.decode(answer)
         if card.kind == "tokens-offer":
             wallet.challenge(answer)
@@ -73,7 +73,7 @@ class TokenErrand:
         return max(offered.values(), default=0) == OPEN_SESSIONS_PER_KEY and self._asked < most
 
     def refused(self, card: str, refusal: NotPermitted) -> None:
-        """The issuer said no to a card. Raises the refusal if nothing was got and there is nothing else to try."""
+        """Take the issuer's refusal of a card. Raises it if no token was got and there is nothing else to try."""
         if not isinstance(refusal, TryLater):
             self._member.wallet.abandon(card)
             self._member.save()
@@ -84,29 +84,29 @@ class TokenErrand:
         self._over = True
 
 
-def errands(member: MemberState) -> list[TokenErrand]:
-    """What a visit to the issuer fetches: of each generation that there are tokens of."""
-    return [TokenErrand(member, generation) for generation in member.wallet.generations(member.epoch())]
+def exchanges(member: MemberState) -> list[TokenExchange]:
+    """List the exchanges of a visit to the issuer: one for each generation that has tokens."""
+    return [TokenExchange(member, generation) for generation in member.wallet.generations(member.epoch())]
 
 
 def fetch(member: MemberState, issuer: TokenIssuer) -> list[tuple[int, int]]:
-    """All that can be had now, from an issuer in this process: (epoch, number of tokens) of each epoch. Raises
-    NotPermitted if the issuer says no."""
+    """Fetch all tokens that can be had now, from an issuer in this process, and return (epoch, number of tokens) of
+    each epoch. Raises NotPermitted if the issuer refuses."""
     news.take_welcome(member, issuer.welcome(member.identity.key))
     member.save()
     got: Counter[int] = Counter()
-    for errand in errands(member):
-        got += run(errand, issuer)
+    for exchange in exchanges(member):
+        got += run(exchange, issuer)
     return sorted(got.items())
 
 
-def run(errand: TokenErrand, issuer: TokenIssuer) -> Counter[int]:
-    """The whole errand within one process: the tokens it got, by epoch. Raises NotPermitted if that is none as the
-    issuer said no."""
-    while card := errand.card():
+def run(exchange: TokenExchange, issuer: TokenIssuer) -> Counter[int]:
+    """Make the whole exchange within one process, and count the tokens by epoch. Raises NotPermitted if the issuer
+    refused all."""
+    while card := exchange.card():
         hand_in = issuer.offer if cards.decode(card).kind == "tokens-request" else issuer.answer
         try:
-            errand.take(hand_in(card))
+            exchange.take(hand_in(card))
         except NotPermitted as refusal:
-            errand.refused(card, refusal)
-    return errand.got
+            exchange.refused(card, refusal)
+    return exchange.got

@@ -1,7 +1,7 @@
 """Whether a contact was given the settings that this member was given (PROTOCOL §7, "Views").
 
-Owns which set's digest a member names for an epoch, the memory of the sets it held, the views of contacts that fit none
-of them yet, and when one that fits none is an alarm. How a view is made is `records`' business, what is said of an
+Owns which set's digest a member names for an epoch, the memory of the sets it held, the views of contacts that match
+none of them yet, and when such a view is an alarm. How a view is made is `records`' business, what is said of an
 alarm the commands'.
 
 An issuer could sign several sets and give each member its own. Two contacts notice, as every message says, to the two
@@ -22,9 +22,11 @@ KEPT_VIEWS = 32  # a contact: more of them are of the same few epochs and say th
 def alarm(contact: str) -> IntegrityError:
     """What is said of a contact with a split view, and what to do."""
     return IntegrityError(
-        f"your contact {contact} was given other settings than you: whoever holds the issuer's key has signed two sets",
-        "compare the digests that 'tessera status' shows the two of you, by voice; if they differ rely on neither and "
-        f"tell IT; if they agree: tessera contact rekey {contact}",
+        f"your contact {contact} was given different settings from yours: the issuer's key has signed "
+        "two different sets",
+        "both of you type tessera status and compare the digests by voice; if they differ, trust "
+        "neither and tell the data-protection officer and IT; if they agree: tessera contact rekey "
+        f"{contact}",
     )
 
 
@@ -50,7 +52,7 @@ class Views:
         return newest.digest if missed else begun[-1].digest
 
     def _note(self) -> None:
-        """Remember what the federation believes now. Serials only grow."""
+        """Remember what the federation accepts now. Serials only grow."""
         last = self._known[-1].serial if self._known else 0
         for each in self._federation.sets:
             if each.serial > last:
@@ -71,15 +73,16 @@ class Views:
     # -- what contacts said
 
     def saw(self, name: str, closing: Closing, epoch: int) -> None:
-        """A contact's message, whose signature holds, was read in this epoch. To be called once a message."""
+        """Take what a contact's message, whose signature is valid, says of its settings; it was read in this epoch.
+        Call it once for each message."""
         contact = self._contacts[name]
         found = OpenView(closing.epoch, closing.seed, closing.view, epoch, None)
         if contact.split is None and len(contact.views) < KEPT_VIEWS and not self._fits(found):
             contact.views.append(found)
 
     def look(self, epoch: int) -> None:
-        """Look again at what fitted no set: a set may have been taken meanwhile, or the time may be over. `epoch` is
-        the newest that a relay has named: what passes while no relay is reached does not count."""
+        """Look again at the views that matched no set: a set may have been taken meanwhile, or the time may be over.
+        `epoch` is the newest that a relay has named; time in which no relay is reached does not count."""
         self._note()
         for contact in self._contacts.values():
             for each in contact.views:
@@ -94,7 +97,7 @@ class Views:
         self._forget_sets(epoch)
 
     def untold(self) -> list[str]:
-        """The contacts of whom there is an alarm that was never told; it now is."""
+        """List the contacts with an alarm that was never told, and note that it now is."""
         alarms = {name: contact.split for name, contact in self._contacts.items() if contact.split}
         new = {name: split for name, split in alarms.items() if not split.told}
         for split in new.values():

@@ -1,7 +1,7 @@
 """A member's tokens: how they are asked for (PROTOCOL §6 and §12, the member's side) and which one is used when.
 
 Owns the token cards as the member makes and takes them, and the wallet. In which order cards go to the issuer is
-not said here; the blinding is `blind`'s, the use of a token on a connection `relay_sessions`'.
+not said here; `blind` blinds, and `relay_sessions` uses a token on a connection.
 
 Every member asks for the same, and gets what it has not had yet: so many tokens for every relay and every epoch from
 the open one on. All of them post; reading needs none.
@@ -25,8 +25,9 @@ UNSOLICITED = bytes(32)  # what an offer names instead of a request that IT made
 
 # What to say before a token of the epoch in which it was fetched is used for the first time.
 EARLY = (
-    "Your access for now was fetched only now: until the epoch ends, your IT could tell from the moment of first use "
-    "which connection is yours, never what you write or to whom. With --wait it leaves when the next epoch begins."
+    "Your access for the current epoch (usually a day) was fetched only now. Until the epoch ends, "
+    "your IT could tell from the time of its first use which connection is yours, but never what you "
+    "write or to whom. With --wait the message leaves when the next epoch begins."
 )
 
 
@@ -39,7 +40,7 @@ class TokenKey(NamedTuple):
 
 
 class NoTokens(OutOfDate):
-    """There is none for this epoch and relay; the issuer may have some."""
+    """There are no tokens for this epoch and relay; the issuer may have some."""
 
 
 class PostsUsedUp(NotPermitted):
@@ -47,12 +48,13 @@ class PostsUsedUp(NotPermitted):
 
 
 def proof(token: Token, handshake_hash: bytes) -> bytes:
-    """Proof of possession of a token for one channel (PROTOCOL §6), 64 bytes."""
+    """Sign a channel's handshake hash with a token's key: the proof of possession (64 bytes, PROTOCOL §6)."""
     message = hashes.tagged("session", handshake_hash)
     return curve.sign(token.secret, message, secrets.token_bytes(32))
 
 
 def key_of(token: Token) -> TokenKey:
+    """The key that a token is good for."""
     return TokenKey(token.generation, token.epoch, token.relay)
 
 
@@ -67,19 +69,21 @@ class Wallet:
     # -- use
 
     def of(self, key: TokenKey) -> list[Token]:
+        """List the tokens for this key."""
         return [token for token in self._state.tokens if key_of(token) == key]
 
     def for_epoch(self, epoch: int) -> list[Token]:
-        """Those of the generation that is in force in an epoch, as far as is known here: for all relays."""
+        """List the tokens of the generation in force in an epoch, as far as is known here, for all relays."""
         generation = self._federation.governing(epoch).generation
         return [token for token in self._state.tokens if (token.generation, token.epoch) == (generation, epoch)]
 
     def key(self, epoch: int, relay: int) -> TokenKey:
-        """Of the generation that is in force in the epoch, as far as is known here."""
+        """Make the key for the generation in force in the epoch, as far as is known here."""
         return TokenKey(self._federation.governing(epoch).generation, epoch, relay)
 
     def for_posting(self, key: TokenKey) -> Token:
-        """The first with posts left. Raises PostsUsedUp if there is none, NoTokens if there are no tokens."""
+        """Choose the first token with posts left. Raises PostsUsedUp if all are used up, NoTokens if there are no
+        tokens."""
         tokens = self.of(key)
         if not tokens:
             raise self._none(key)
@@ -88,12 +92,12 @@ class Wallet:
                 return token
         following = self._federation.round_start(self._federation.first_round(key.epoch + 1))
         raise PostsUsedUp(
-            f"the posts of epoch {key.epoch}, which is now, are used up",
-            f"what waits can be sent from {local_time(following)} on",
+            "you have used all posts of the current epoch",
+            f"what waits can leave from {local_time(following)} on",
         )
 
     def for_posting_turn(self, key: TokenKey, turn: int) -> Token:
-        """The token of that number, whatever it has left; the last one if there are fewer. Raises NoTokens."""
+        """Choose the token of that number, whatever it has left; the last one if there are fewer. Raises NoTokens."""
         tokens = self.of(key)
         if not tokens:
             raise self._none(key)
@@ -102,21 +106,22 @@ class Wallet:
     def _none(self, key: TokenKey) -> NoTokens:
         """Why there are none, and from when on there are some."""
         federation, relay = self._federation, self._federation.relay_name(key.relay)
-        message = f"you have no tokens for epoch {key.epoch} at the relay {relay}"
+        message = f"you have no access to post at the relay {relay}: no tokens for epoch {key.epoch}"
         later = [epoch for epoch in self.epochs(key.relay) if epoch > key.epoch]
         if later:
             start = federation.round_start(federation.first_round(min(later)))
             return NoTokens(
-                message, f"you can write there from {local_time(start)} on, or once 'tessera renew' got some"
+                message,
+                f"you can write there from {local_time(start)} on, or when you have fetched some: tessera renew",
             )
-        return NoTokens(message, "'tessera renew' gets some; if it does not, tell IT")
+        return NoTokens(message, "fetch some: tessera renew; if that does not help, tell IT")
 
     def epochs(self, relay: int) -> set[int]:
-        """The epochs that there are tokens for, of the generation in force in each."""
+        """List the epochs that there are tokens for, of the generation in force in each."""
         return {token.epoch for token in self._state.tokens if key_of(token) == self.key(token.epoch, relay)}
 
     def expects(self, card: cards.Card) -> bool:
-        """Whether this offer or answer belongs to something that is open: what this member asked, or an offer that IT
+        """Tell whether this offer or answer belongs to something open: a request of this member, or an offer that IT
         made by itself and that was not taken yet."""
         if card.kind == "tokens-offer":
             request, session = card.fields["request"], card.fields["session"]
@@ -124,7 +129,7 @@ class Wallet:
         return card.kind == "tokens-answer" and card.fields["session"] in self._state.sessions
 
     def counts(self) -> list[dict[str, Any]]:
-        """For people: tokens and posts left by epoch and relay."""
+        """Count tokens and posts left by epoch and relay, for people."""
         groups = sorted({(token.epoch, token.relay) for token in self._state.tokens})
         return [self._count(epoch, relay) for epoch, relay in groups if self.of(self.key(epoch, relay))]
 
@@ -157,22 +162,22 @@ class Wallet:
     # -- getting them
 
     def generations(self, epoch: int) -> list[int]:
-        """Of which generations there are tokens to be had while this epoch is open: that of the newest set, and that in
+        """List the generations whose tokens can be had while this epoch is open: that of the newest set, and that in
         force if the newest waits for its first epoch."""
         newest, governing = self._federation.newest, self._federation.governing(epoch)
         waits = newest.first_epoch > epoch
         return list(dict.fromkeys([newest.generation, *([governing.generation] if waits else [])]))
 
     def lacking(self, epoch: int) -> int:
-        """How many tokens of the open epoch and of those after it this wallet does not have, that the newest set has
-        keys for."""
+        """Count the tokens that this wallet lacks, for the open epoch and those after it that the newest set has keys
+        for."""
         newest = self._federation.newest
         epochs = range(max(epoch, newest.first_epoch), min(epoch + newest.ahead + 1, newest.end_epoch))
         keys = [TokenKey(newest.generation, each, relay.id) for each in epochs for relay in newest.relays]
         return sum(max(0, newest.tokens_per_epoch - len(self.of(key))) for key in keys)
 
     def request(self, generation: int, epoch: int, now: int) -> str:
-        """The card that asks for all that a member may have while this epoch is open."""
+        """Make the card that asks for all tokens that a member may have while this epoch is open."""
         fields = {
             "v": cards.version("tokens-request"),
             "member": self._identity.key,
@@ -186,8 +191,8 @@ class Wallet:
         return text
 
     def unfinished(self, generation: int) -> str | None:
-        """The card of a generation that the issuer's answer to is still missing, if there is one: shown again, it gets
-        the same answer again."""
+        """Find the card of a generation that the issuer has not answered yet. Shown again, it gets the same answer
+        again."""
         begun: list[TokenSession | TokenRequest] = [*self._state.sessions.values(), *self._state.requests.values()]
         return next((each.card for each in begun if each.generation == generation), None)
 
@@ -198,14 +203,17 @@ class Wallet:
         state.requests = {key: request for key, request in state.requests.items() if request.card != text}
 
     def challenge(self, text: str) -> str | None:
-        """Blind one token for each offer; None if there is none: all was given. To be saved before the card is passed
-        on: the answer needs what is kept."""
+        """Blind one token for each offer, and return the challenge card; None if nothing was offered. Save the state
+        before the card is passed on: the answer needs what is kept."""
         offer = cards.decode(text, "tokens-offer").fields
         request = self._state.requests.get(offer["request"])
         if request is None and offer["request"] != UNSOLICITED:
-            raise InvalidInput("this offer belongs to no open request of yours", "it was used, or it is another's")
+            raise InvalidInput(
+                "this offer does not belong to any open request of yours",
+                "it was used already, or it is for somebody else",
+            )
         if request is not None and offer["generation"] != request.generation:
-            raise InvalidInput("this offer is not for what was asked", "ask again; tell IT")
+            raise InvalidInput("this offer does not match your request", "type tessera renew; if it recurs, tell IT")
         parameters = self._of_generation(offer["generation"])[0]
         pending, challenges = self._blinded_all(parameters, offer["offers"])
         self._state.requests.pop(offer["request"], None)
@@ -223,10 +231,10 @@ class Wallet:
         self._state.sessions = {key: session for key, session in sessions.items() if session.solicited}
 
     def _of_generation(self, generation: int) -> list[Parameters]:
-        """The sets that are known whole and have these keys, newest first. Raises OutOfDate if there is none."""
+        """The sets that are known whole and have these keys, newest first. Raises OutOfDate if no set has them."""
         sets = [known for known in self._federation.sets if known.generation == generation and is_whole(known)]
         if not sets:
-            raise OutOfDate("these tokens are for settings of the office that you do not have", "run 'tessera renew'")
+            raise OutOfDate("these tokens are for settings of the office that you do not have", "type tessera renew")
         return sets[::-1]
 
     def _blinded_all(
@@ -239,19 +247,26 @@ class Wallet:
             pending.append(PendingToken(epoch, relay, secret, blinded.pack()))
             challenges.append(list(blinded.challenges))
         if len(pending) > len(held) * parameters.tokens_per_epoch:
-            raise InvalidInput("this offer is for more tokens than there are", "ask again; tell IT")
+            raise InvalidInput(
+                "this offer is for more tokens than a member may have", "type tessera renew; if it recurs, tell IT"
+            )
         return pending, challenges
 
     def finish(self, text: str, now_epoch: int) -> list[tuple[int, int]]:
-        """Take the issuer's answer in this epoch: (epoch, number of tokens) for each epoch. All of them are good, or
-        none is taken; but those of epochs that are over by now, or for a relay whose place another has taken, are no
-        use any more."""
+        """Take the issuer's answer in this epoch, and return (epoch, number of tokens) for each epoch. All tokens are
+        taken or none; but those of epochs that are over by now, or for a relay whose place another has taken, are
+        dropped."""
         answer = cards.decode(text, "tokens-answer").fields
         session = self._state.sessions.get(answer["session"])
         if session is None:
-            raise InvalidInput("this answer belongs to no open request of yours", "it was used, or it is another's")
+            raise InvalidInput(
+                "this answer does not belong to any open request of yours",
+                "it was used already, or it is for somebody else",
+            )
         if len(answer["answers"]) != len(session.pending):
-            raise IntegrityError("the issuer answered another number of tokens", "ask again; tell IT")
+            raise IntegrityError(
+                "the issuer answered for a different number of tokens", "type tessera renew; if it recurs, tell IT"
+            )
         sets = self._of_generation(session.generation)
         parts = zip(session.pending, answer["answers"], strict=True)
         unblinded = [self._unblinded(sets, pending, now_epoch, *answered) for pending, answered in parts]
@@ -268,11 +283,13 @@ class Wallet:
         secret = blind.even_secret(blind.random_scalar())
         key = self._epoch_key(parameters, epoch, relay)
         if key is None:
-            raise InvalidInput("this offer is for an epoch or a relay without a key", "ask again; tell IT")
+            raise InvalidInput(
+                "this offer is for an epoch or a relay without a key", "type tessera renew; if it recurs, tell IT"
+            )
         return secret, blind.blind(key, self._message(parameters, epoch, relay, secret), offer)
 
     def _epoch_key(self, parameters: Parameters, epoch: int, relay: int) -> bytes | None:
-        """That of this member's cohort; None if there is none."""
+        """The epoch key (32 bytes) of this member's cohort; None if the set has no such key."""
         return parameters.epoch_key(relay, epoch, blind.cohort(parameters, self._identity.key))
 
     def _message(self, parameters: Parameters, epoch: int, relay: int, secret: bytes) -> bytes:
@@ -297,7 +314,9 @@ class Wallet:
                     return Token(generation, epoch, relay, now_epoch, secret, curve.public(secret)[1:], signature)
         if epoch < now_epoch:
             return None
-        raise IntegrityError("the issuer's answer does not make a valid token", "ask again; tell IT")
+        raise IntegrityError(
+            "the issuer's answer does not make a valid token", "type tessera renew; if it recurs, tell IT"
+        )
 
     def _signed(self, kind: str, fields: dict[str, Any]) -> str:
         signature = self._identity.sign(hashes.tagged(kind, cards.canonical(fields)))
@@ -305,5 +324,5 @@ class Wallet:
 
 
 def _static_key(parameters: Parameters, relay: int) -> bytes | None:
-    """Of the relay of this number; None if there is none."""
+    """The static key (33 bytes) of the relay of this number; None if the set does not list it."""
     return next((each.static_key for each in parameters.relays if each.id == relay), None)

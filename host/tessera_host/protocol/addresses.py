@@ -1,7 +1,7 @@
 """Where a relay or the issuer's service is: as people type it, as cards say it, as it is shown (PROTOCOL §4, §12).
 
 Owns that form. A place is a host and a port. The host is a name, an address (IPv6 without brackets), or the URL of a
-WebSocket without its port, like wss://relay.example.org/berlin. How a connection is made there is `dialling`'s.
+WebSocket without its port, like wss://relay.example.org/berlin. `dialling` makes a connection.
 """
 
 import ipaddress
@@ -24,7 +24,7 @@ HOST_CHARACTERS = 255  # what a card has room for
 
 @dataclass(frozen=True)
 class Address:
-    """What a place means to the network. `scheme` is ws or wss for a WebSocket, and "" for TCP; `path` is the URL's,
+    """What an address means to the network. `scheme` is ws or wss for a WebSocket, and "" for TCP; `path` is the URL's,
     "" or with a slash first."""
 
     name: str
@@ -34,7 +34,7 @@ class Address:
 
     @classmethod
     def of(cls, host: str, port: int) -> Self:
-        """Of a card's two fields. Raises ValueError for a host that no card has."""
+        """Read a card's two fields. Raises ValueError for a host that no card has."""
         scheme, name, path = _split(host)
         if not _is_name(name) or len(host) > HOST_CHARACTERS:
             raise ValueError
@@ -50,7 +50,7 @@ class Address:
 
 
 def shown(host: str, port: int) -> str:
-    """A card's two fields as one text for people, who may type it."""
+    """Write a card's two fields as one text, for people, who may type it."""
     try:
         return str(Address.of(host, port))
     except ValueError:  # a later program's
@@ -58,7 +58,7 @@ def shown(host: str, port: int) -> str:
 
 
 def is_host(host: str) -> bool:
-    """Whether a card may say this."""
+    """Tell whether a card may name this host."""
     try:
         Address.of(host, 1)
     except ValueError:
@@ -67,7 +67,7 @@ def is_host(host: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether it is this computer's own."""
+    """Tell whether the host is this computer itself."""
     try:
         return host == "localhost" or ipaddress.ip_address(host.partition("%")[0]).is_loopback
     except ValueError:
@@ -75,48 +75,50 @@ def is_loopback(host: str) -> bool:
 
 
 def is_websocket(host: str) -> bool:
+    """Tell whether the host of a card is the URL of a WebSocket."""
     return "://" in host
 
 
 def typed(text: str, port: int | None, usual_port: int, option: str = "--host") -> tuple[str, int]:
-    """The host and port that a card is to say, of what somebody typed as one text and perhaps as a port besides: a
-    name, an address, either with :PORT (IPv6 in brackets then), ws://NAME[:PORT][/PATH] or wss://… . Raises
-    UsageError."""
+    """Read the host and port for a card from what somebody typed, as one text and perhaps a port besides: a name, an
+    address, either with :PORT (IPv6 in brackets then), ws://NAME[:PORT][/PATH] or wss://… . Raises UsageError."""
     host, said = _parted(text)
     if not is_host(host):
         raise _no_host(text, option)
     if said is not None and port is not None and said != port:
-        raise UsageError(f"'{text[:40]}' names a port, and another one is named besides", "leave one of them out")
+        raise UsageError(f"'{text[:40]}' names a port, and a different port is given as well", "give the port once")
     scheme = _split(host)[0]
     chosen = next(each for each in (said, port, _URL_PORTS.get(scheme, usual_port)) if each is not None)
-    check_port(chosen, f"the usual one is {usual_port}")
+    check_port(chosen, f"the usual port is {usual_port}")
     return host, chosen
 
 
 def check(host: str, port: int, option: str, usual_port: int) -> None:
-    """Raises UsageError for what no card says."""
+    """Check a host and port before a card names them. Raises UsageError."""
     if not is_host(host):
         raise _no_host(host, option)
-    check_port(port, f"the usual one is {usual_port}")
+    check_port(port, f"the usual port is {usual_port}")
 
 
 def check_port(port: int, hint: str) -> None:
-    """Raises UsageError."""
+    """Check that a port is 1 to 65535. Raises UsageError with this hint."""
     if not 1 <= port <= 65535:
-        raise UsageError(f"port {port} is not in 1 to 65535", hint)
+        raise UsageError(f"port {port} is out of range: ports are 1 to 65535", hint)
 
 
 def check_name(name: str, option: str) -> None:
-    """Raises UsageError for what is neither a name nor an address."""
+    """Check that this is a host name or an address. Raises UsageError."""
     if not _is_name(name):
         raise UsageError(f"'{name[:40]}' is not a host name or address", f"use {option} or the like")
 
 
 def listening(text: str, usual_host: str) -> tuple[str, int]:
-    """Where to listen, of PORT or HOST:PORT. Raises UsageError."""
+    """Read where to listen, from PORT or HOST:PORT. Raises UsageError."""
     host, port = (usual_host, int(text)) if text.isascii() and text.isdigit() and len(text) < 6 else _parted(text)
     if not _is_name(host) or port is None or not 0 < port < 65536:
-        raise UsageError(f"'{text[:40]}' is no port to listen at", "write 8180, 127.0.0.1:8180 or [::1]:8180")
+        raise UsageError(
+            f"'{text[:40]}' is not a port to listen on", "write it like 8180, 127.0.0.1:8180 or [::1]:8180"
+        )
     return host, port
 
 

@@ -29,12 +29,13 @@ Draw = Callable[[], int]
 
 
 def random_scalar() -> int:
-    """A uniform integer in 1 … n - 1."""
+    """Draw a uniform integer in 1 … n - 1."""
     return secrets.randbelow(ORDER - 1) + 1
 
 
 def cohort(parameters: Parameters, member: bytes) -> int:
-    """In which cohort the member of this key (32 bytes) is by a set: so nobody is put into one, by anybody's choice."""
+    """Compute the cohort of the member with this key (32 bytes) under a set. A hash decides, so nobody can choose
+    it."""
     drawn = hashes.tagged("cohort", parameters.federation_id + member)
     return int.from_bytes(drawn[:2], "big") % (1 << parameters.log2_cohorts)
 
@@ -48,49 +49,52 @@ def epoch_secret(
     static_key: bytes,
     cohort_number: int = 0,
 ) -> bytes:
-    """k_{e,j,c} (32 bytes), already normalised to even Y, of a cohort and the relay that has this static key (33
-    bytes). Every key is derived from the master: a blind signer under keys that differ by a known amount would sign for
-    all of them."""
+    """Derive k_{e,j,c} (32 bytes), normalised to even Y, of a cohort and the relay that has this static key (33 bytes).
+    Every key is derived from the master: a blind signer under keys that differ by a known amount would sign for all of
+    them."""
     info = federation_id + struct.pack(">IIH", generation, epoch, relay_id) + static_key
     wide = hashes.hkdf(b"", master, info + (bytes([cohort_number]) if cohort_number else b""), 48)
     return even_secret(int.from_bytes(wide, "big") % ORDER)
 
 
 def even_secret(secret: int) -> bytes:
-    """The one of secret and n - secret whose public point has even y, 32 bytes."""
+    """Choose the one of secret and n - secret whose public point has even y, 32 bytes."""
     key = PrivateKey.from_int(secret)
     return (secret if key.public_key.format()[0] == 2 else ORDER - secret).to_bytes(32, "big")
 
 
 def epoch_key(secret: bytes) -> bytes:
-    """K_{e,j} = x(k_{e,j}·G), 32 bytes."""
+    """Compute K_{e,j} = x(k_{e,j}·G), 32 bytes."""
     return PrivateKey(secret).public_key.format()[1:]
 
 
 def token_message(federation_id: bytes, epoch: int, relay_key: bytes, token_key: bytes) -> bytes:
-    """m of PROTOCOL §6 (32 bytes), for the relay's static key (33 bytes) and the token's x-only key A (32 bytes)."""
+    """Compute m of PROTOCOL §6 (32 bytes), for the relay's static key (33 bytes) and the token's x-only key A (32
+    bytes)."""
     return hashes.tagged("token", federation_id + epoch.to_bytes(4, "big") + relay_key + token_key)
 
 
 @dataclass(frozen=True)
 class Nonces:
-    """The issuer's half of one unfinished session: two secret scalars. Whoever holds two answers made with the same
-    nonce holds the epoch key."""
+    """The issuer's half of one unfinished session: two secret scalars. Anyone who holds two answers made with the same
+    nonce can compute the epoch key."""
 
     r0: bytes
     r1: bytes
 
     @classmethod
     def fresh(cls, draw: Draw = random_scalar) -> Self:
+        """Draw two nonces (32 bytes each)."""
         return cls(draw().to_bytes(32, "big"), draw().to_bytes(32, "big"))
 
     def offer(self) -> tuple[bytes, bytes]:
-        """R0, R1 (33 bytes each)."""
+        """Compute R0, R1 (33 bytes each)."""
         return PrivateKey(self.r0).public_key.format(), PrivateKey(self.r1).public_key.format()
 
 
 def check_challenge(challenge: bytes) -> None:
-    """A challenge is a scalar in 1 … n - 1 in 32 bytes; anything else is refused before a session is spent on it."""
+    """Check that a challenge is a scalar in 1 … n - 1 in 32 bytes, before a session is spent on it. Raises
+    InvalidInput."""
     if len(challenge) != 32 or not 0 < int.from_bytes(challenge, "big") < ORDER:
         raise InvalidInput(
             "this challenge card is damaged: a number in it is out of range", "make the challenge card again"
@@ -120,11 +124,12 @@ class Blinded:
     message: bytes  # m
 
     def pack(self) -> bytes:
+        """Write it as 322 bytes."""
         return b"".join((self.key, *self.offer, *self.challenges, *self.blinded_x, *self.alpha, self.message))
 
     @classmethod
     def unpack(cls, data: bytes) -> Self:
-        """Raises ValueError for bytes that `pack` did not make."""
+        """Read what `pack` wrote. Raises ValueError for other bytes."""
         if len(data) != 322:
             raise ValueError("not a blinded session")
         cut = [0, 32, 65, 98, 130, 162, 194, 226, 258, 290, 322]
@@ -132,13 +137,15 @@ class Blinded:
         return cls(part[0], (part[1], part[2]), (part[3], part[4]), (part[5], part[6]), (part[7], part[8]), part[9])
 
     def unblind(self, bit: int, scalar: bytes) -> bytes:
-        """σ (64 bytes): a BIP-340 signature under K_{e,j} over the message. Raises IntegrityError if the issuer's
-        answer does not satisfy s·G = R_b + c_b·K."""
+        """Compute σ (64 bytes): a BIP-340 signature under K_{e,j} over the message. Raises IntegrityError if the
+        issuer's answer does not satisfy s·G = R_b + c_b·K."""
         if bit not in (0, 1) or len(scalar) != 32 or not 0 < int.from_bytes(scalar, "big") < ORDER:
-            raise IntegrityError("the issuer's answer is malformed", "ask for new tokens; tell IT")
+            raise IntegrityError("the issuer's answer is malformed", "type tessera renew; if it recurs, tell IT")
         expected = _sum(_point(self.offer[bit]), _lift_x(self.key).multiply(self.challenges[bit]))
         if PrivateKey(scalar).public_key != expected:
-            raise IntegrityError("the issuer's answer does not fit its offer", "ask for new tokens; tell IT")
+            raise IntegrityError(
+                "the issuer's answer does not match its offer", "type tessera renew; if it recurs, tell IT"
+            )
         blinded = (int.from_bytes(scalar, "big") + int.from_bytes(self.alpha[bit], "big")) % ORDER
         return self.blinded_x[bit] + blinded.to_bytes(32, "big")
 
@@ -172,12 +179,12 @@ def _challenge_hash(data: bytes) -> bytes:
 
 def _point(data: bytes) -> PublicKey:
     if len(data) != 33 or data[0] not in (2, 3):
-        raise InvalidInput("the issuer's offer is damaged: a number in it is out of range", "ask for a new offer")
+        raise InvalidInput("the issuer's offer is damaged: a number in it is out of range", "ask IT for a new offer")
     try:
         return PublicKey(data)
     except ValueError:
         raise InvalidInput(
-            "the issuer's offer is damaged: a number in it is out of range", "ask for a new offer"
+            "the issuer's offer is damaged: a number in it is out of range", "ask IT for a new offer"
         ) from None
 
 
@@ -186,7 +193,7 @@ def _lift_x(key: bytes) -> PublicKey:
         return PublicKey(b"\x02" + key)
     except ValueError:
         raise InvalidInput(
-            "your office's settings are damaged: a key in them is none", "the parameters are damaged; ask IT for them"
+            "your office's settings are damaged: a key in them is not valid", "ask IT for the newest settings"
         ) from None
 
 

@@ -12,12 +12,13 @@ MARK = "#"
 
 
 def read(text: str) -> tuple[list[str], list[str]]:
-    """(the cards, the remarks for people), each in order. Mail may have been at them (card_finding)."""
+    """Read (the cards, the remarks for people), each in order, also from text that mail programs changed
+    (card_finding)."""
     lines = [line.strip() for line in card_finding.lines(text)]
     remarks = [one_line(line.removeprefix(MARK).strip()) for line in lines if line.startswith(MARK)]
     return card_finding.find("\n".join(line for line in lines if not line.startswith(MARK))), remarks
 
 
 def write(made: Sequence[str], remarks: Sequence[str]) -> str:
-    """The text of a file; a remark is one line."""
+    """Write the text of a file; a remark is one line."""
     return "\n".join([*(f"{MARK} {one_line(remark)}" for remark in remarks), *made]) + "\n"

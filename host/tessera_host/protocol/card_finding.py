@@ -1,4 +1,4 @@
-"""Cards in what mail programs, phones and text editors make of them: found by their form, believed by their checksum.
+"""Cards in what mail programs, phones and text editors make of them: found by their form, accepted by their checksum.
 
 Owns what may stand around a card and inside it: quoting, line breaks, soft hyphens, tags. Leaves to others: the text
 form itself (cards.py), files with several cards (card_files.py).
@@ -34,24 +34,24 @@ _PIECE = re.compile(r"[A-Za-z0-9_-]{40,}")
 
 
 def lines(text: str) -> list[str]:
-    """The lines as they were written, without the marks of quoting and the codes of mail."""
+    """Restore the lines as they were written, without the marks of quoting and the codes of mail."""
     text = _CODED.sub(_decoded, _SOFT_BREAK.sub("", text))
     return _QUOTED.sub("", html.unescape(_TAG.sub("", text))).splitlines()
 
 
 def find(text: str) -> list[str]:
-    """The cards in a text, each once and in order, as `cards.encode` writes them. One that is damaged is given as it
-    stands there, for `cards.decode` to say what is wrong with it."""
+    """Find the cards in a text, each once and in order, as `cards.encode` writes them. A damaged card is given as it
+    stands there, so that `cards.decode` says what is wrong with it."""
     if len(text) > cards.MAX_TEXT:
-        raise InvalidInput("this text is too long to look for cards in", "put the card alone into a file")
+        raise InvalidInput("this text is too long to search it for a card", "put only the card into a file")
     bare = _bare("\n".join(lines(text)))
     found = [_card_at(bare, start) for start in _START.finditer(bare)]
     return list(dict.fromkeys(found)) or _without_a_kind(bare)
 
 
 def one(text: str, *kinds: str) -> str:
-    """The card in a text; of several the one of the last of these kinds, as an answer may quote what it answers. Raises
-    InvalidInput if there is none, or if several can be meant."""
+    """Find the card in a text; of several, the one of the last of these kinds, because an answer may quote what it
+    answers. Raises InvalidInput if there is no card, or if several may be meant."""
     found = find(text)
     if not found:
         raise InvalidInput("there is no Tessera card in this text", "a card is a line that begins with 'tessera:'")
@@ -62,12 +62,12 @@ def one(text: str, *kinds: str) -> str:
         if wanted:
             break
     if len(whole) > 1:
-        raise InvalidInput("there are several cards in this text", "put the one that is meant into a file of its own")
+        raise InvalidInput("there are several cards in this text", "put the card that you mean into a file of its own")
     return (whole or found)[0]
 
 
 def is_whole(text: str) -> bool:
-    """Whether there is a card in the text of which nothing is missing."""
+    """Tell whether there is a whole card in the text."""
     try:
         return any(_is_sound(card) for card in find(text))
     except InvalidInput:
@@ -75,22 +75,23 @@ def is_whole(text: str) -> bool:
 
 
 def is_one(text: str) -> bool:
-    """Whether somebody who wrote this meant a card, be it whole or not."""
+    """Tell whether somebody who wrote this meant a card, whole or not."""
     return _ANY_START.search(_bare(text[: cards.MAX_TEXT])) is not None
 
 
 def is_piece(text: str) -> bool:
-    """Whether this may be a part of a card, which may be a secret: no name of a file or of a person looks so."""
+    """Tell whether this may be a part of a card, which may be a secret: no name of a file or of a person looks like
+    that."""
     return is_one(text) or _PIECE.search(_bare(text[: cards.MAX_TEXT])) is not None
 
 
 def without_pieces(text: str) -> str:
-    """The text, for an error message, without whatever may be a part of a card: an invitation is a secret."""
+    """Take out of an error message whatever may be a part of a card, because an invitation is a secret."""
     return " ".join("..." if is_piece(word) else word for word in text.split(" "))
 
 
 def without_cards(text: str) -> str:
-    """The text, for an error message, without what cards in it say."""
+    """Take out of an error message what cards in it say."""
     return _SHOWN.sub(r"\1...", text)
 
 
@@ -113,7 +114,7 @@ def _card_at(bare: str, start: re.Match[str]) -> str:
 
 
 def _letters_of_card(letters: str) -> int | None:
-    """How many of these letters are the card's; None if that cannot be told, because it is damaged."""
+    """How many of these letters belong to the card; None if that cannot be told, because it is damaged."""
     whole = letters[: len(letters) // 4 * 4]
     rest = letters[len(whole) :]
     rest += "A" * (-len(rest) % 4)

@@ -98,7 +98,8 @@ def _holds(check: Check, value: Any) -> bool:
 
 
 def is_decimal(value: Any) -> bool:
-    """A positive number that any implementation reads alike: digits, a point, at most two digits of exponent."""
+    """Tell whether this is a positive number that every implementation reads alike: digits, a point, at most two digits
+    of exponent."""
     return isinstance(value, str) and bool(_DECIMAL.fullmatch(value)) and bool(re.search("[1-9]", value.split("e")[0]))
 
 
@@ -185,7 +186,7 @@ _SAID: dict[str, Check] = {
 
 @dataclass(frozen=True)
 class Card:
-    """A card that was read: its kind, its payload as it was transmitted, and what the payload says."""
+    """A card that was read: its kind, its payload as it was transmitted, and the fields of the payload."""
 
     kind: str
     payload: bytes
@@ -193,22 +194,23 @@ class Card:
 
 
 def version(kind: str) -> int:
-    """`v` of the cards of this kind."""
+    """The `v` of the cards of this kind."""
     return VERSIONS.get(kind, 1)
 
 
 def canonical(fields: dict[str, Any]) -> bytes:
-    """The one CBOR encoding of these fields (RFC 8949 §4.2.1): what is signed and hashed."""
+    """Encode these fields in the one canonical CBOR encoding (RFC 8949 §4.2.1): what is signed and hashed."""
     return cbor2.dumps(fields, canonical=True)
 
 
 def without_signature(fields: dict[str, Any]) -> bytes:
-    """The canonical encoding of the fields but `sig`: what `sig` is made over."""
+    """Encode the fields without `sig`: what `sig` is made over."""
     return canonical({name: value for name, value in fields.items() if name != "sig"})
 
 
 def encode(kind: str, fields: dict[str, Any]) -> str:
-    """One line of text. `v` need not be given. Raises InvalidInput if these are not the fields of that kind."""
+    """Write a card as one line of text. `v` need not be given. Raises InvalidInput if these are not the fields of that
+    kind."""
     fields = {"v": version(kind), **fields}
     _check_fields(kind, fields)
     payload = canonical(fields)
@@ -217,11 +219,11 @@ def encode(kind: str, fields: dict[str, Any]) -> str:
 
 
 def decode(text: str, kind: str | None = None) -> Card:
-    """Read a card, of this kind if one is given. Raises InvalidInput; signatures are not looked at."""
+    """Read a card, of this kind if one is given. Does not check signatures. Raises InvalidInput."""
     found, body = _split("".join(text.split()))
     if kind is not None and found != kind:
         raise InvalidInput(
-            f"this is a card of kind '{found}', one of kind '{kind}' is wanted here", "look for the other card"
+            f"this is a card of kind '{found}', but a card of kind '{kind}' is needed here", "look for the other card"
         )
     raw = _unbase64(body)
     payload, checksum = raw[:-CHECKSUM_BYTES], raw[-CHECKSUM_BYTES:]
@@ -231,34 +233,33 @@ def decode(text: str, kind: str | None = None) -> Card:
 
 
 def decode_payload(kind: str, payload: bytes) -> dict[str, Any]:
-    """The fields of a card's payload, without the text form around it. Raises InvalidInput."""
+    """Read the fields of a card's payload, without the text form around it. Raises InvalidInput."""
     fields = _uncbor(payload)
     _check_fields(kind, fields)
     return fields
 
 
 def holds(kind: str, fields: dict[str, Any]) -> bool:
-    """Whether these may be the fields of a card of this kind, but for `v`."""
+    """Tell whether these may be the fields of a card of this kind, without `v`."""
     checks = FIELDS[kind]
     return fields.keys() == checks.keys() and all(check(fields[name]) for name, check in checks.items())
 
 
 def said(fields: dict[str, Any]) -> bytes:
-    """What a federation card says beside its set, as it is hashed. Raises InvalidInput."""
+    """Encode what a federation card says beside its set, as it is hashed. Raises InvalidInput."""
     _check_said(fields)
     return canonical(fields)
 
 
 def decode_said(payload: bytes) -> dict[str, Any]:
-    """The fields of what a federation card says beside its set; there may be more than are known. Raises
-    InvalidInput."""
+    """Read what a federation card says beside its set; there may be more fields than are known. Raises InvalidInput."""
     fields = _uncbor(payload)
     _check_said(fields)
     return fields
 
 
 def said_hash(payload: bytes) -> bytes:
-    """What a parameter set names it by, 32 bytes."""
+    """Compute the hash (32 bytes) by which a parameter set names it."""
     return hashes.tagged("federation-card", payload)
 
 
@@ -268,7 +269,7 @@ def _split(text: str) -> tuple[str, str]:
         raise InvalidInput("this is not a Tessera card", "a card is one line that begins with 'tessera:'")
     if parts[1] not in FIELDS:  # not named: if a part of the line is lacking, this may be anything, and a secret
         raise InvalidInput(
-            "this is a card of no kind that there is",
+            "this card is of an unknown kind",
             "copy the whole line again; if that does not help, update tessera",
         )
     return parts[1], parts[2]
@@ -279,7 +280,7 @@ def _unbase64(body: str) -> bytes:
         raw = base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         raise InvalidInput(
-            "this card is damaged: it has letters that no card has", "copy the whole line again"
+            "this card is damaged: it contains characters that no card has", "copy the whole line again"
         ) from None
     return raw
 
@@ -297,7 +298,7 @@ def _uncbor(payload: bytes) -> dict[str, Any]:
             return fields
     except (cbor2.CBORError, ValueError, TypeError, OverflowError):
         pass
-    raise InvalidInput("this card is damaged inside, or tessera did not make it", "ask its sender for a new one")
+    raise InvalidInput("this card is damaged, or was not made by tessera", "ask its sender for a new one")
 
 
 def _check_fields(kind: str, fields: dict[str, Any]) -> None:
@@ -305,7 +306,9 @@ def _check_fields(kind: str, fields: dict[str, Any]) -> None:
     if type(fields.get("v")) is not int or fields["v"] != version(kind):  # True and 1.0 equal 1 here, not in CBOR
         raise InvalidInput(f"this {kind} card has a version this program does not know", "update tessera")
     if fields.keys() != checks.keys() | {"v"}:
-        raise InvalidInput(f"this {kind} card has other fields than a {kind} card", "ask its sender for a new one")
+        raise InvalidInput(
+            f"this {kind} card does not have the fields of a {kind} card", "ask its sender for a new one"
+        )
     for name, check in checks.items():
         if not check(fields[name]):
             raise InvalidInput(f"this {kind} card has an invalid field '{name}'", "ask its sender for a new one")
@@ -314,7 +317,7 @@ def _check_fields(kind: str, fields: dict[str, Any]) -> None:
 def _check_said(fields: dict[str, Any]) -> None:
     for name, check in _SAID.items():
         if name not in fields or not check(fields[name]):
-            raise InvalidInput(f"the federation card says no valid '{name}'", "ask IT for a new card")
+            raise InvalidInput(f"the federation card has no valid '{name}'", "ask IT for a new card")
     for unique in ("id", "name"):
         if len({relay[unique] for relay in fields["relays"]}) < len(fields["relays"]):
-            raise InvalidInput(f"the federation card has two relays of one {unique}", "ask IT for a new card")
+            raise InvalidInput(f"two relays in the federation card have the same {unique}", "ask IT for a new card")

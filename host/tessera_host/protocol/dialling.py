@@ -17,7 +17,7 @@ from .proxies import Proxy
 
 @dataclass(frozen=True)
 class Way:
-    """To where a card sends, and through which proxy if through one."""
+    """The address that a card names, and the proxy to go through, if there is one."""
 
     address: Address
     proxy: Proxy | None
@@ -26,7 +26,8 @@ class Way:
         return f"{self.address}{f' through the proxy {self.proxy}' if self.proxy else ''}"
 
     async def dial(self) -> tuple[Any, Any]:
-        """The two ends of a connection, as asyncio's StreamReader and StreamWriter. Raises OSError, EOFError."""
+        """Connect, and return the two ends of a connection, as asyncio's StreamReader and StreamWriter. Raises OSError,
+        EOFError."""
         reader, writer = await self._connect()
         if not self.address.scheme:
             return reader, writer
@@ -49,22 +50,22 @@ class Way:
 
 
 def way(host: str, port: int) -> Way:
-    """To what a card names. Raises UsageError and InvalidInput for a proxy that cannot be."""
+    """Choose the way to what a card names. Raises UsageError and InvalidInput for a proxy that is not valid."""
     try:
         address = Address.of(host, port)
     except ValueError:
-        raise InvalidInput(f"'{host[:40]}' is no address", "ask IT for the newest federation card") from None
+        raise InvalidInput(f"'{host[:40]}' is not an address", "ask IT for the newest federation card") from None
     return Way(address, proxies.chosen(address.name))
 
 
 def reason(error: Exception) -> str:
-    """What an error of the network means, for people."""
+    """Say for people what an error of the network means."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not good for this name: {error.verify_message}"
+        return f"its certificate is not valid for this name: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
-        return f"it does not speak TLS as it should ({error.reason})"
+        return f"the TLS handshake with it failed ({error.reason})"
     if isinstance(error, EOFError):
         return "it closed the connection"
     number = getattr(error, "errno", None)

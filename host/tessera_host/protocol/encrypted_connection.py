@@ -1,7 +1,7 @@
 """The client's side of an encrypted connection (PROTOCOL §4), whoever the other end is: handshake, frames, time limits.
 
 Owns what goes over the socket, which `dialling` makes. What the frames say is for whoever derives from it:
-`relay_connection`, `issuer_connection`. Their encryption is the core's.
+`relay_connection`, `issuer_connection`. The core encrypts them.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ Side = channel.Initiator | channel.Resumption  # of a handshake: the client's
 
 
 class EncryptedConnection:
-    """Sealed frames both ways. Use as an async context manager, or close it."""
+    """Sealed frames both ways. Use it as an async context manager, or close it."""
 
     peer: ClassVar[str]  # who is at the other end, for people
 
@@ -39,8 +39,8 @@ class EncryptedConnection:
     async def open(
         cls, host: str, port: int, static_key: bytes, access_key: bytes, timeout_seconds: float = TIMEOUT_SECONDS
     ) -> Self:
-        """A full handshake with who holds `static_key` (33 bytes), at what a card names. Raises Unreachable or
-        IntegrityError."""
+        """Make a full handshake with the holder of `static_key` (33 bytes), at the address that a card names. Raises
+        Unreachable or IntegrityError."""
         ephemeral = blind.random_scalar().to_bytes(32, "big")
 
         def handshake(nonce: bytes) -> Side:
@@ -69,7 +69,7 @@ class EncryptedConnection:
         except (OSError, EOFError, TimeoutError) as error:
             hint = "check the network and try again"
             if way.proxy:
-                hint = f"check the proxy, which {way.proxy.origin} names; --proxy none goes without"
+                hint = f"check the proxy that {way.proxy.origin} names; --proxy none connects without one"
             raise Unreachable(f"{cls.peer} at {way} cannot be reached: {dialling.reason(error)}", hint) from None
 
     @contextlib.asynccontextmanager
@@ -92,7 +92,7 @@ class EncryptedConnection:
         try:
             self._channel = side.finish(reply)
         except BadFrame:
-            raise IntegrityError(f"this is not {self.peer} it should be: it does not hold its key", "tell IT") from None
+            raise IntegrityError(f"the key of {self.peer} is not the one that your office named", "tell IT") from None
 
     @classmethod
     def _hello_refused(cls, side: Side) -> TesseraError:
@@ -110,6 +110,7 @@ class EncryptedConnection:
         await self.close()
 
     async def close(self) -> None:
+        """Close the connection."""
         self._writer.close()
         try:
             await within(CLOSE_SECONDS, self._writer.wait_closed())
@@ -120,7 +121,7 @@ class EncryptedConnection:
 
     @property
     def handshake_hash(self) -> bytes:
-        """What a token's proof of possession is made over (32 bytes); full handshakes only."""
+        """The hash (32 bytes) that a token's proof of possession is made over; full handshakes only."""
         digest = self._channel.handshake_hash
         assert digest is not None, "the session was resumed"
         return digest
@@ -134,7 +135,7 @@ class EncryptedConnection:
             return self._channel.open(frame)
         except BadFrame:
             raise IntegrityError(
-                "something that came over the network was changed on its way", "try again; if it recurs, tell IT"
+                "data was changed on its way over the network", "try again; if it recurs, tell IT"
             ) from None
 
     async def _write(self, data: bytes) -> None:

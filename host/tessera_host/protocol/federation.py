@@ -1,9 +1,9 @@
 """What a member knows about its federation: the signed parameter sets, and what its card says beside them.
 
-Owns which sets are believed, which of them governs an epoch, and what two sets of one issuer cannot say. Reads a
+Owns which sets are accepted, which of them governs an epoch, and what two sets of one issuer cannot say. Reads a
 relay's answers never by itself: the bytes come from `relay_sessions`, which asked for them.
 
-A set is believed by its signature, and its digest names it. IT's program signs one chain: each set has the serial after
+A set is accepted by its signature, and its digest names it. IT's program signs one chain: each set has the serial after
 that of the set before and names its digest. Two that are not of one chain prove that somebody was told other things.
 """
 
@@ -71,7 +71,7 @@ class Signed(Protocol):
 
 @dataclass(frozen=True)
 class Link:
-    """A set's place in the chain; kept of every set that was ever believed."""
+    """A set's place in the chain; kept of every set that was ever accepted."""
 
     serial: int
     digest: Digest
@@ -92,7 +92,7 @@ class FederationState:
 
     `newest` is the digest of the set of the newest card; `sets` are the newest and those that governed an epoch still
     kept, by digest; `said` is what cards say beside them, and `reading_keys`, by their hash, of which a set says one
-    each; `chain` has the places of all sets ever believed; `home` is the home relay's number, which stays what contacts
+    each; `chain` has the places of all sets ever accepted; `home` is the home relay's number, which stays what contacts
     were told when IT has taken that out of service.
     """
 
@@ -110,8 +110,8 @@ class FederationState:
 
 
 class Federation:
-    """A view of a member's `FederationState`; its mailbox (16 bytes) is given, if it has one. Raises InvalidObject for
-    parameters that are none, or a card that is not theirs."""
+    """A view of a member's `FederationState`; `mailbox` (16 bytes) is given, if it has one. Raises InvalidObject for
+    parameters that are not valid, or a card that is not theirs."""
 
     def __init__(self, state: FederationState, mailbox: bytes = b"") -> None:
         self._state = state
@@ -141,11 +141,12 @@ class Federation:
 
     @property
     def name(self) -> str:
+        """The office's name."""
         return str(self._said["name"])
 
     @property
     def relays(self) -> list[Relay]:
-        """Those that are in service, with their present keys."""
+        """The relays that are in service, with their present keys."""
         return _relays(self.newest, self._said)
 
     @property
@@ -156,47 +157,48 @@ class Federation:
 
     @property
     def issuer(self) -> IssuerService | None:
-        """None if the office's issuer is reached by files only."""
+        """The issuer's service; None if the office's issuer is reached by files only."""
         return IssuerService(**self._said["issuer"]) if self._said["issuer"] else None
 
     @property
     def retention_days(self) -> int:
-        """How long the office wants messages kept at members."""
+        """For how many days the office wants messages kept at members."""
         return int(self._said["retention_days"])
 
     # -- sets
 
     @property
     def id(self) -> bytes:
+        """The federation's id (16 bytes)."""
         return self.newest.federation_id
 
     @property
     def digest(self) -> bytes:
-        """Of the newest set: what contacts must agree on."""
+        """The digest (32 bytes) of the newest set: contacts must agree on it."""
         return self.newest.digest
 
     @property
     def newest(self) -> Parameters:
-        """The newest set that came whole, with its card; also while one before still governs."""
+        """The newest set that came whole, with its card, also while an earlier one still governs."""
         return self._sets[self._state.newest]
 
     @property
     def heard_of(self) -> Parameters:
-        """The newest set that was seen signed, be it a relay's copy: if it is not `newest`, there is a newer card."""
+        """The newest set that was seen signed, even as a relay's copy: if it is not `newest`, there is a newer card."""
         return max(self._sets.values(), key=lambda known: known.serial)
 
     @property
     def sets(self) -> list[Parameters]:
-        """All that are kept, oldest first."""
+        """All sets that are kept, oldest first."""
         return sorted(self._sets.values(), key=lambda known: known.serial)
 
     def with_digest(self, digest: bytes) -> Parameters | None:
-        """The set of this name, None if it is not known."""
+        """Find the set with this digest; None if it is not known."""
         return self._sets.get(digest)
 
     def governing(self, epoch: int) -> Parameters:
-        """The set that governs an epoch, as far as is known here: a relay that was given it late names an earlier one
-        in INFO, and what it names holds."""
+        """Find the set that governs an epoch, as far as is known here. A relay that got it late names an earlier one in
+        INFO, and what it names holds there."""
         state = self._state.sets
         started = [known for digest, known in self._sets.items() if state[digest].since <= epoch]
         if started:
@@ -204,43 +206,46 @@ class Federation:
         return min(self._sets.values(), key=lambda known: known.serial)
 
     def expected(self, epoch: int) -> Parameters:
-        """The set that every relay has had an epoch's time to take when this epoch is open: to one that names an older
-        one nothing is posted (PROTOCOL §2)."""
+        """Find the set that every relay has had an epoch's time to take when this epoch is open. Nothing is posted to a
+        relay that names an older one (PROTOCOL §2)."""
         return self.governing(epoch - 1)
 
     def reading_key(self, parameters: Parameters) -> bytes | None:
-        """The key (32 bytes) to fetch with where this set is in force; None if it is not known."""
+        """Find the key (32 bytes) to fetch with where this set is in force; None if it is not known."""
         return self._state.reading_keys.get(parameters.reading_hash)
 
     def seen_in_force(self, digest: bytes, epoch: int) -> None:
-        """A relay names this set, which is known, for this epoch."""
+        """Note that a relay names this set, which is known, for this epoch."""
         known = self._state.sets[digest]
         known.since = min(known.since, epoch)
 
     # -- rounds
 
     def round_at(self, unix_seconds: int) -> int:
-        """The round of this moment; 0 before the first one."""
+        """Compute the round of this moment (unix seconds); 0 before the first one."""
         return max(0, self.newest.round_at(unix_seconds))
 
     def epoch_of(self, round_: int) -> int:
+        """Compute the epoch of a round."""
         return self.newest.epoch_of(round_)
 
     def round_start(self, round_: int) -> int:
-        """Unix seconds at which a round begins."""
+        """Compute the unix time at which a round begins."""
         return self.newest.genesis + round_ * self.newest.round_seconds
 
     def first_round(self, epoch: int) -> int:
+        """Compute the first round of an epoch."""
         return epoch * self.newest.epoch_rounds
 
     def first_kept(self, open_round: int) -> int:
-        """The first round that a relay keeps while this one is open: a function of the round alone (PROTOCOL §3)."""
+        """Compute the first round that a relay keeps while this one is open: it depends on the round alone (PROTOCOL
+        §3)."""
         kept_from = self.epoch_of(open_round) - self.newest.retention_epochs
         return self.first_round(max(0, kept_from))
 
     def records_per_epoch(self, epoch: int) -> int:
-        """How many records one member can post in an epoch at most, at one relay: the indices of a chain (PROTOCOL
-        §7)."""
+        """Compute how many records one member can post in an epoch at most, at one relay: the indices of a chain
+        (PROTOCOL §7)."""
         return max(
             self._copies(known) * known.tokens_per_epoch * known.posts_per_token for known in self._in_use(epoch)
         )
@@ -249,26 +254,27 @@ class Federation:
 
     @property
     def topology(self) -> Topology:
-        """The newest card's."""
+        """The topology of the newest card."""
         return Topology.of(self._said["topology"])
 
     def copies(self, epoch: int) -> int:
-        """On how many relays a record of this epoch is."""
+        """Compute on how many relays a record of this epoch is."""
         return self._copies(self.governing(epoch))
 
     def relays_of(self, mailbox: bytes, home: int, epoch: int) -> list[int]:
-        """The numbers of the relays that have a mailbox (16 bytes) in this epoch, each a copy, in its order; `home` is
-        the number of its home relay. One that IT has taken out of service since is among them."""
+        """List the numbers of the relays that have a mailbox (16 bytes) in this epoch, each with a copy, in its order;
+        `home` is the number of its home relay. Relays that IT has taken out of service since are among them."""
         return self._relays_under(self.governing(epoch), mailbox, home)
 
     def relays_read(self, mailbox: bytes, home: int, epoch: int) -> list[int]:
-        """The same, and those on which who still goes by the set before posts, or already by the one after."""
+        """List the same relays, and those on which members who still use the set before, or already use the set after,
+        post."""
         found = (self._relays_under(known, mailbox, home) for known in self._in_use(epoch))
         return list(dict.fromkeys(id_ for ids in found for id_ in ids))
 
     def _in_use(self, epoch: int) -> list[Parameters]:
-        """The sets that somebody may go by who posts in this epoch, the one that governs it first. Who joined in it
-        goes by the newest of that time, which may have come too late to govern it elsewhere."""
+        """The sets that a member who posts in this epoch may use, the one that governs it first. A member who joined
+        in this epoch uses the newest of that time, which may have come too late to govern it elsewhere."""
         governing, expected = self.governing(epoch), self.expected(epoch)
         begun = (known for known in self.sets if known.first_epoch <= epoch and known.serial > governing.serial)
         return list(dict.fromkeys([governing, expected, *begun]))
@@ -285,47 +291,48 @@ class Federation:
         return min(self.topology_of(known).copies, int(known.relay_count))
 
     def topology_of(self, known: Parameters) -> Topology:
-        """Of a set of which a relay's copy is all that came, the newest card's."""
+        """Find the topology of a set; if only a relay's copy of the set came, that of the newest card."""
         return Topology.of(self._cards.get(known.digest, self._said)["topology"])
 
     # -- relays
 
     @property
     def home(self) -> Relay:
-        """The relay this member's mailbox is on; the next one in its order if IT has taken that out of service."""
+        """The relay of this member's mailbox; if IT has taken it out of service, the next one in the mailbox's
+        order."""
         ids = [relay.id for relay in self.relays]
         return self.relay_with_id(order(self._mailbox, self._state.home, ids, self.topology)[0])
 
     @property
     def home_id(self) -> int:
-        """The number that this member's contacts are told, also of a relay that IT has taken out of service: the order
-        of the others follows from it."""
+        """The number that this member's contacts are told, even if IT has taken the relay out of service: the order of
+        the other relays follows from it."""
         return self._state.home
 
     def relay_known(self, id_: int) -> Relay | None:
-        """The relay of this number as the newest card says that lists it: also one that was taken out of service, as
-        long as an epoch is kept in which it was in it."""
+        """Find the relay of this number in the newest card that lists it, even one that was taken out of service, as
+        long as an epoch is kept in which it was in service."""
         newest_first = sorted(self._cards, key=lambda digest: -self._sets[digest].serial)
         listed = (relay for digest in newest_first for relay in _relays(self._sets[digest], self._cards[digest]))
         return next((relay for relay in listed if relay.id == id_), None)
 
-    def live_at(self, name: str) -> None:
-        """Choose the home relay. Raises UsageError if there is none of this name."""
+    def choose_home(self, name: str) -> None:
+        """Choose the home relay. Raises UsageError if no relay has this name."""
         self._state.home = self.relay_named(name).id
 
     def relay_named(self, name: str) -> Relay:
-        """Raises UsageError."""
+        """Find the relay of this name. Raises UsageError."""
         names = ", ".join(relay.name for relay in self.relays)
-        error = UsageError(f"there is no relay '{name}'", f"known: {names}")
+        error = UsageError(f"there is no relay '{name}'", f"the relays are: {names}")
         return self._relay(lambda relay: relay.name == name, error)
 
     def relay_with_id(self, id_: int) -> Relay:
-        """Raises InvalidInput."""
+        """Find the relay of this number. Raises InvalidInput."""
         return self._relay(lambda relay: relay.id == id_, _unlisted())
 
     def relay_name(self, id_: int) -> str:
-        """For people, also for a relay that IT has taken out of service."""
-        return next((known.name for known in self.relays if known.id == id_), "(one that is gone)")
+        """Name a relay for people, even one that IT has taken out of service."""
+        return next((known.name for known in self.relays if known.id == id_), "(a relay that was removed)")
 
     def _relay(self, fits: Callable[[Relay], bool], error: Exception) -> Relay:
         for relay in self.relays:
@@ -353,12 +360,12 @@ class Federation:
         return self._state != before
 
     def governs_since(self, digest: bytes, since: int) -> None:
-        """What the office says of a set that is known: from this epoch on it governs, where it came in time."""
+        """Take the office's word that a known set governs from this epoch on, where it came in time."""
         if digest in self._sets:
             self.seen_in_force(digest, max(since, self._sets[digest].first_epoch))
 
     def adopt(self, blob: bytes, epoch: int) -> Parameters:
-        """Believe a set that a relay answered or the service sent, older or newer than the newest, while `epoch` is
+        """Accept a set that a relay answered or the service sent, older or newer than the newest, while `epoch` is
         open. Raises IntegrityError and changes nothing if it is not one of ours, or contradicts one that is known."""
         candidate = parsed(blob)
         self._check(candidate)
@@ -387,11 +394,11 @@ class Federation:
 
     def _check(self, candidate: Parameters) -> None:
         if any(getattr(candidate, name) != getattr(self.newest, name) for name in FIXED):
-            raise IntegrityError("these parameters are another federation's", "do not use this relay or card; tell IT")
+            raise IntegrityError("these settings are from another federation", "do not use this relay or card; tell IT")
         if any(contradict(link, candidate) for link in self._state.chain):
             raise IntegrityError(
-                "the office signed two sets of parameters that exclude each other: somebody is told other things than "
-                "you",
+                "the office signed two sets of settings that contradict each other: others were "
+                "given different settings from yours",
                 "do not use this relay or card; show this to your colleagues and to IT",
             )
 
@@ -414,7 +421,7 @@ def _ids(parameters: Parameters) -> list[int]:
 
 
 def contradict(one: Signed, other: Signed) -> bool:
-    """Whether no honest issuer can have signed both: it signs one set of a serial, and one after each."""
+    """Tell whether no honest issuer can have signed both: it signs one set of a serial, and one after each."""
     if one.digest == other.digest:
         return False
     earlier, later = (one, other) if one.serial <= other.serial else (other, one)
@@ -424,12 +431,12 @@ def contradict(one: Signed, other: Signed) -> bool:
 
 
 def is_whole(parameters: Parameters) -> bool:
-    """Whether the epoch keys of all relays are there, not of one only."""
+    """Tell whether a set has the epoch keys of all relays, not of one only."""
     return len(parameters.blob) == parameters.size(parameters.relay_count)
 
 
 def read_card(text: str) -> FederationState:
-    """What a new member keeps of a federation card. Raises InvalidInput or IntegrityError."""
+    """Read what a new member keeps of a federation card. Raises InvalidInput or IntegrityError."""
     parameters, said = _card(text)
     digest, home = parameters.digest, _relays(parameters, _said_of(parameters, said))[0].id
     known = {digest: KnownSet(parameters.blob, parameters.first_epoch)}
@@ -450,15 +457,15 @@ def _card(text: str) -> tuple[Parameters, bytes]:
 def _said_of(parameters: Parameters, said: bytes) -> dict[str, Any]:
     """What a card says beside its set, of which the set has the hash. Raises InvalidInput or IntegrityError."""
     if cards.said_hash(said) != parameters.card_hash:
-        raise IntegrityError("the federation card says what its parameters do not name", "do not use it; tell IT")
+        raise IntegrityError("the federation card does not match the settings in it", "do not use it; tell IT")
     return cards.decode_said(said)
 
 
 def _relays(parameters: Parameters, said: dict[str, Any]) -> list[Relay]:
-    """The relays of a card with their keys. Raises InvalidInput if there is none, or they are not those of the set."""
+    """The relays of a card with their keys. Raises InvalidInput if it lists no relay, or others than the set."""
     keys = {relay.id: relay.static_key for relay in parameters.relays}
     if not keys or {relay["id"] for relay in said["relays"]} != keys.keys():
-        raise InvalidInput("the federation card names other relays than its parameters", "ask IT for a new card")
+        raise InvalidInput("the federation card and the settings in it list different relays", "ask IT for a new card")
     return [Relay(each["name"], each["id"], keys[each["id"]], each["host"], each["port"]) for each in said["relays"]]
 
 
@@ -467,10 +474,10 @@ def _unlisted() -> InvalidInput:
 
 
 def parsed(blob: bytes, hint: str = "tell IT") -> Parameters:
-    """A parameter set whose signature holds. Raises IntegrityError with the hint."""
+    """Read a parameter set and verify its signature. Raises IntegrityError with the hint."""
     try:
         parameters = Parameters(blob)
         parameters.verify()
     except InvalidObject as error:
-        raise IntegrityError(f"these parameters cannot be believed: {error}", hint) from None
+        raise IntegrityError(f"these settings cannot be accepted: {error}", hint) from None
     return parameters

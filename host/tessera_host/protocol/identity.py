@@ -7,7 +7,7 @@ from tessera import curve
 
 
 class Identity(NamedTuple):
-    """The member itself: its name, its secret and x-only key (32 bytes each), its mailbox id (16)."""
+    """A member's identity: its name, its secret and x-only key (32 bytes each), its mailbox id (16)."""
 
     name: str
     secret: bytes
@@ -18,4 +18,5 @@ class Identity(NamedTuple):
         return f"Identity({self.name!r}, {self.key.hex()})"
 
     def sign(self, message: bytes) -> bytes:
+        """Sign a message: a BIP-340 signature (64 bytes)."""
         return curve.sign(self.secret, message, secrets.token_bytes(32))

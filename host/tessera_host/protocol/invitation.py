@@ -22,7 +22,8 @@ ID_BYTES = 16
 
 @dataclass(frozen=True)
 class Invitation:
-    """`service` is None for an office whose issuer is on no network; then `federation_card` is there."""
+    """What IT gives to one person. `service` is None for an office whose issuer is not on a network; then
+    `federation_card` is there."""
 
     name: str  # on the roster
     office: str  # the federation's name
@@ -37,9 +38,11 @@ class Invitation:
 
     @property
     def id(self) -> bytes:
+        """The invitation's id (16 bytes), which is no secret."""
         return id_of(self.secret)
 
     def card(self) -> str:
+        """Write the invitation as a card."""
         service = self.service
         fields = {name: getattr(self, name) for name in ("name", "office", "federation", "root", "access", "home")}
         fields |= {"secret": self.secret, "until": self.until}
@@ -49,7 +52,7 @@ class Invitation:
 
     @classmethod
     def read(cls, text: str) -> Self:
-        """Raises InvalidInput."""
+        """Read an invitation's card. Raises InvalidInput."""
         fields = cards.decode(text, "invitation").fields
         kept = {name: value for name, value in fields.items() if name not in ("v", "issuer", "card")}
         service = IssuerService(**fields["issuer"]) if fields["issuer"] else None
@@ -58,14 +61,14 @@ class Invitation:
         return cls(**kept, service=service, federation_card=federation_card)
 
     def check(self, federation: Federation) -> None:
-        """Raises IntegrityError unless this is the federation that the invitation is to."""
+        """Check that this is the federation of the invitation. Raises IntegrityError."""
         if (federation.id, federation.newest.root_key) != (self.federation, self.root):
             raise IntegrityError(
-                "the office's parameters are not those of this invitation", "do not go on; tell IT, and show them this"
+                "the office's settings do not match this invitation", "do not go on; tell IT, and show them this"
             )
 
     def join_card(self, identity: Identity) -> str:
-        """What the issuer admits the member for."""
+        """Make the join card, for which the issuer admits the member."""
         return cards.encode(
             "join", {"invitation": self.id, **member_fields(identity, self.federation)} | self._proved(identity.key)
         )
@@ -75,16 +78,17 @@ class Invitation:
 
 
 def member_fields(identity: Identity, federation_id: bytes) -> dict[str, Any]:
-    """Name, key and signature: what a member card says, and a join card besides other things."""
+    """Make name, key and signature: the fields of a member card, and of a join card among others."""
     message = hashes.tagged("member", federation_id + identity.key + identity.name.encode())
     return {"name": identity.name, "key": identity.key, "sig": identity.sign(message)}
 
 
 def id_of(secret: bytes) -> bytes:
+    """Compute the id (16 bytes) of an invitation's secret (16 bytes)."""
     digest = hashes.tagged("invitation", secret)
     return digest[:ID_BYTES]
 
 
 def proof(secret: bytes, federation_id: bytes, key: bytes, name: str) -> bytes:
-    """That whoever has this key was invited by this name (32 bytes)."""
+    """Prove that the holder of this key was invited by this name (32 bytes)."""
     return hashes.hmac_sha256(secret, b"join", federation_id, key, name.encode())

@@ -1,7 +1,7 @@
 """A member's connection to the issuer's service (PROTOCOL §15).
 
-Owns the requests. The socket is `encrypted_connection`'s, the frames are `issuer_frames`'; which card is shown when is
-for the member's side to say (`issuer_visit`).
+Owns the requests. `encrypted_connection` has the socket, `issuer_frames` the frames; the member's side says which card
+is shown when (`issuer_visit`).
 """
 
 from collections.abc import Callable
@@ -20,8 +20,8 @@ T = TypeVar("T")
 
 
 class IssuerConnection(EncryptedConnection):
-    """A connection to the issuer's service. Every request raises what the issuer refuses it with (NotPermitted,
-    InvalidInput), Unreachable or IntegrityError."""
+    """A connection to the issuer's service. Every request raises the issuer's refusal (NotPermitted, InvalidInput),
+    Unreachable or IntegrityError."""
 
     peer = "the issuer's service"
 
@@ -33,12 +33,13 @@ class IssuerConnection(EncryptedConnection):
         )
 
     async def join(self, card: str, identity: Identity, federation_id: bytes) -> Welcome:
-        """Show a join card of this member: the issuer has admitted it, and the connection is the member's now."""
+        """Show a join card of this member; when this returns, the issuer has admitted it, and the connection belongs
+        to it."""
         signature = self._claim(identity, federation_id)
         return await self._ask(issuer_frames.JOIN, signature + card.encode(), Welcome.read)
 
     async def hello(self, identity: Identity, federation_id: bytes) -> Welcome:
-        """Say who is there, who is on the roster; the connection is theirs now."""
+        """Show that this member, who is on the roster, is there; the connection belongs to it then."""
         signature = self._claim(identity, federation_id)
         return await self._ask(issuer_frames.HELLO, identity.key + signature, Welcome.read)
 
@@ -46,7 +47,7 @@ class IssuerConnection(EncryptedConnection):
         return identity.sign(claim(federation_id, self.handshake_hash, identity.key))
 
     async def issue(self, card: str) -> str:
-        """A tokens-request or a tokens-challenge of whose the connection is: the card that follows it."""
+        """Send a tokens-request or tokens-challenge card of this member, and return the card that answers it."""
         return await self._ask(issuer_frames.CARD, card.encode(), _text)
 
     async def _ask(self, kind: int, body: bytes, read: Callable[[bytes], T]) -> T:
@@ -61,7 +62,9 @@ class IssuerConnection(EncryptedConnection):
             else:
                 raise ValueError("an answer to another request")
         except (ValueError, InvalidInput):
-            raise IntegrityError("the issuer's answer makes no sense", "update tessera; tell IT") from None
+            raise IntegrityError(
+                "the issuer's answer cannot be understood", "update tessera; if that does not help, tell IT"
+            ) from None
         raise refusal
 
     async def _exchange(self, kind: int, body: bytes) -> tuple[int, bytes]:
@@ -74,8 +77,8 @@ class IssuerConnection(EncryptedConnection):
 
 
 def claim(federation_id: bytes, handshake_hash: bytes, key: bytes) -> bytes:
-    """What a member of this x-only key (32 bytes) signs (64 bytes) to show that a connection to the service is its
-    own: a card alone might be somebody else's who saw it."""
+    """Compute what a member of this x-only key (32 bytes) signs to show that a connection to the service is its own: 32
+    bytes. A card alone might come from somebody who saw it."""
     return hashes.tagged("member-channel", federation_id + handshake_hash + key)
 
 

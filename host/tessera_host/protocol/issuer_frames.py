@@ -1,7 +1,7 @@
 """The frames of the issuer's service (PROTOCOL §15): the only module that packs or unpacks one, both sides' halves.
 
-Owns how a message becomes frames of 255 bytes and is put together again, and how a refusal travels. Encryption is the
-channel's, what a message means service.py's and issuer_connection.py's.
+Owns how a message becomes frames of 255 bytes and is put together again, and how a refusal travels. The channel
+encrypts; what a message means is said in service.py and issuer_connection.py.
 """
 
 import struct
@@ -38,14 +38,14 @@ _REFUSAL = struct.Struct(">BI")
 
 
 def pack(kind: int, body: bytes) -> Iterator[bytes]:
-    """The frames (255 bytes of plaintext each) of a message; an empty one is one frame too."""
+    """Cut a message into frames (255 bytes of plaintext each); an empty message is one frame, too."""
     for number, at in enumerate(range(0, max(1, len(body)), PIECE_BYTES)):
         piece = body[at : at + PIECE_BYTES]
         yield (_HEAD.pack(kind, len(body), number, len(piece)) + piece).ljust(FRAME_BYTES, b"\0")
 
 
 def padded(body: bytes) -> bytes:
-    """An answer as it is sent: with zeros up to a multiple of 4,096 bytes."""
+    """Pad an answer with zeros up to a multiple of 4,096 bytes."""
     return body + bytes(-len(body) % PADDED_BYTES)
 
 
@@ -59,7 +59,8 @@ class Assembler:
         self._pieces = 0
 
     def take(self, frame: bytes) -> tuple[int, bytes] | None:
-        """(type, body) when a message is complete, else None. Raises ValueError for what no sender makes."""
+        """Take a frame, and return (type, body) when a message is complete, else None. Raises ValueError for a frame
+        that no sender makes."""
         kind, total, number, length = _HEAD.unpack_from(frame)
         if self._message is None:
             self._message = kind, total
@@ -78,7 +79,7 @@ class Assembler:
 
 
 def pack_refusal(error: TesseraError) -> bytes:
-    """The body of a REFUSED message: code, retry_after in seconds, message and hint for people."""
+    """Make the body of a REFUSED message: code, retry_after in seconds, message and hint for people."""
     words = f"{error.message[:REFUSAL_TEXT]}\0{error.hint[:REFUSAL_TEXT]}"
     return _REFUSAL.pack(_code(error), getattr(error, "retry_after", 0)) + words.encode()
 
@@ -88,7 +89,7 @@ def _code(error: TesseraError) -> int:
 
 
 def read_refusal(body: bytes) -> TesseraError:
-    """The error to raise. Raises ValueError for a body that is none."""
+    """Read the error to raise from the body of a REFUSED message. Raises ValueError if it is not valid."""
     if len(body) < _REFUSAL.size:
         raise ValueError("not a refusal")
     code, retry_after = _REFUSAL.unpack_from(body)

@@ -12,7 +12,7 @@ _STAND_IN = "_"
 
 
 def name_fault(name: str) -> str | None:
-    """What is wrong with a name of a person, a relay or an office (PROTOCOL §12), None for a good one.
+    """Say what is wrong with a name of a person, a relay or an office (PROTOCOL §12); None for a good one.
 
     A name stands on one line of a terminal, in commands and in names of files: nothing in it may act there, and what
     looks like one name is one.
@@ -20,26 +20,26 @@ def name_fault(name: str) -> str | None:
     if not 0 < len(name) <= NAME_MAX:
         return f"is empty or longer than {NAME_MAX} characters"
     if not name.isprintable():  # of all blanks the ordinary one is
-        return "has control or format characters, or blanks that are none"
+        return "has control characters, or spaces of an unusual kind"
     if name != name.strip():
-        return "begins or ends with a blank"
+        return "begins or ends with a space"
     if any(separator in name for separator in SEPARATORS):
         return "has a slash, a backslash or a colon"
     if name.startswith("."):
         return "begins with a full stop"
     if name != unicodedata.normalize("NFC", name):
-        return "is not in Unicode's composed form"
+        return "is not in Unicode's composed form (NFC)"
     return None
 
 
 def check_name(what: str, name: str) -> None:
-    """Raises UsageError."""
+    """Check a name. Raises UsageError."""
     if fault := name_fault(name):
-        raise UsageError(f"{what} {fault}", "choose a plain one")
+        raise UsageError(f"{what} {fault}", "choose a plain name")
 
 
 def mended_name(name: str) -> str:
-    """A name that was taken before the rule was as it is, with what is wrong replaced."""
+    """Replace what is wrong in a name that was taken before the rule existed."""
     kept = unicodedata.normalize("NFC", name)
     kept = "".join(c if c.isprintable() and c not in SEPARATORS else _STAND_IN for c in kept).strip()
     kept = _STAND_IN + kept[1:] if kept.startswith(".") else kept

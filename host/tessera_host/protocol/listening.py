@@ -1,6 +1,6 @@
 """Where a server accepts connections: any number of places, TCP or WebSocket, with or without TLS.
 
-Owns the sockets. What is said on a connection is the server's, which is handed the same two ends whatever the way in.
+Owns the sockets. The server says what is said on a connection; it gets the same two ends whatever the way in.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ class ServerCertificate:
         self._context = self._read()
 
     def context(self) -> ssl.SSLContext:
-        """For a new connection."""
+        """Make the TLS context for a new connection."""
         stamps = self._stamped()
         if stamps != self._stamps:
             self._stamps = stamps
@@ -62,7 +62,7 @@ class ServerCertificate:
             return context
         where = f"{self._certificate}{f' and {self._key}' if self._key else ''}"
         raise UsageError(
-            f"{where}: no certificate with its key that could be used",
+            f"no usable certificate with its key in {where}",
             "name files in PEM, the key without a passphrase: --certificate fullchain.pem --certificate-key "
             "privkey.pem",
         )
@@ -83,7 +83,7 @@ class Place:
 
 
 class CannotListen(OSError):
-    """At this place."""
+    """A server cannot listen at this place."""
 
     def __init__(self, place: Place, error: OSError) -> None:
         super().__init__(error.errno, error.strerror or str(error))
@@ -91,14 +91,14 @@ class CannotListen(OSError):
 
 
 class Listeners:
-    """What accepts at all of the places, like asyncio's Server of one."""
+    """The servers that accept at all of the places, like asyncio's Server for one."""
 
     def __init__(self) -> None:
         self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self, place: Place, connected: Connected) -> None:
-        """Raises CannotListen."""
+        """Listen at all places. Raises CannotListen."""
         way_in = self._websocket(place, connected) if place.websocket else connected
         try:
             server = await asyncio.start_server(way_in, place.host, place.port, limit=BUFFER_BYTES, backlog=BACKLOG)
@@ -118,6 +118,7 @@ class Listeners:
         return accepted
 
     def close(self) -> None:
+        """Stop listening."""
         for server in self._servers:
             server.close()
 
@@ -143,5 +144,5 @@ def at(places: Sequence[Place]) -> Listen:
 
 
 async def listen(connected: Connected, host: str, port: int) -> Listeners:
-    """At one port of TCP. Raises CannotListen."""
+    """Listen at one TCP port. Raises CannotListen."""
     return await at([Place(host, port)])(connected, host, port)

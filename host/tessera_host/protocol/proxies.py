@@ -34,7 +34,7 @@ _SCHEMES = {"http": 8080, "socks5": 1080, "socks5h": 1080}
 
 @dataclass(frozen=True)
 class Proxy:
-    """`origin` is what named it. Names of hosts are resolved by the proxy."""
+    """A proxy; `origin` is what named it. The proxy resolves names of hosts."""
 
     scheme: str
     host: str
@@ -45,7 +45,7 @@ class Proxy:
 
     @classmethod
     def read(cls, text: str, origin: str) -> Self | None:
-        """None for `none`. Raises UsageError, which does not show what may be a password."""
+        """Read a proxy's URL; None for `none`. Raises UsageError, which does not show what may be a password."""
         if text.strip().lower() == NONE:
             return None
         try:
@@ -57,8 +57,9 @@ class Proxy:
                 raise ValueError
         except (ValueError, KeyError):
             raise UsageError(
-                f"{origin} names no proxy that tessera can use",
-                "write http://HOST:PORT or socks5://HOST:PORT, [USER:PASSWORD@] before HOST if it wants them, or none",
+                f"{origin} does not name a proxy that tessera can use",
+                "write http://HOST:PORT or socks5://HOST:PORT, with USER:PASSWORD@ before HOST if "
+                "the proxy asks for them, or none",
             ) from None
         user, password = (unquote(part) if part is not None else None for part in (url.username, url.password))
         return cls(scheme, host, port, origin, user, password)
@@ -70,7 +71,7 @@ class Proxy:
 
 
 class ProxyFailed(ConnectionError):
-    """It is not there, does not let this connection through, or is no such proxy; says which."""
+    """The proxy is not there, does not let this connection through, or is no such proxy; the error says which."""
 
 
 _option: str | None = None  # of the command that runs
@@ -78,7 +79,7 @@ _option: str | None = None  # of the command that runs
 
 @contextlib.contextmanager
 def using(text: str | None) -> Iterator[None]:
-    """What --proxy says, for what is done inside. Raises UsageError."""
+    """Use what --proxy says, for what is done inside. Raises UsageError."""
     global _option
     if text is not None:
         Proxy.read(text, "--proxy")
@@ -90,7 +91,7 @@ def using(text: str | None) -> Iterator[None]:
 
 
 def chosen(host: str) -> Proxy | None:
-    """The proxy for connections to this name or address; None for none. Raises UsageError, InvalidInput."""
+    """Choose the proxy for connections to this name or address; None for none. Raises UsageError, InvalidInput."""
     settled = ((_option, "--proxy"), (os.environ.get(ENVIRONMENT), ENVIRONMENT), (config.load().proxy, SETTING))
     for text, origin in settled:
         if text:
@@ -116,7 +117,7 @@ def _is_excepted(host: str) -> bool:
 
 
 async def connect(proxy: Proxy, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A connection to the host through the proxy. Raises OSError, ProxyFailed if the proxy is to blame."""
+    """Connect to the host through the proxy. Raises OSError, ProxyFailed if the proxy is the cause."""
     if proxy.scheme == "http":
         return await _by_http(proxy, host, port)
     return await _by_socks(proxy, host, port)
@@ -162,7 +163,7 @@ async def _by_socks(proxy: Proxy, host: str, port: int) -> tuple[asyncio.StreamR
     from python_socks import ProxyConnectionError, ProxyError, ProxyType
     from python_socks.async_.asyncio import Proxy as Socks
 
-    failure = _not_there(OSError("its name has no address"))
+    failure = _not_there(OSError("no address was found for its name"))
     for address in await _addresses(proxy):
         way = Socks(ProxyType.SOCKS5, address, proxy.port, proxy.user, proxy.password, rdns=True)
         try:
@@ -170,7 +171,7 @@ async def _by_socks(proxy: Proxy, host: str, port: int) -> tuple[asyncio.StreamR
         except ProxyConnectionError as error:
             failure = _not_there(error)
         except (ProxyError, ValueError, LookupError) as error:  # what it answers may be anything
-            raise ProxyFailed(f"the proxy refuses it, or is none of SOCKS5: {error}") from None
+            raise ProxyFailed(f"the proxy refuses the connection, or does not speak SOCKS5: {error}") from None
     raise failure
 
 
@@ -186,4 +187,4 @@ async def _addresses(proxy: Proxy) -> list[str]:
 
 def _not_there(error: OSError) -> ProxyFailed:
     why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
-    return ProxyFailed(f"the proxy does not answer there: {why}")
+    return ProxyFailed(f"the proxy does not answer: {why}")

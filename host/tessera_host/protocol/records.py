@@ -50,7 +50,7 @@ _USED = bytes(_STEP.size)
 
 
 def generation(message: int) -> int:
-    """The generation of a message number: it grows when the sender's device is restored from a backup."""
+    """Compute the generation of a message number: it grows when the sender's device is restored from a backup."""
     return message // GENERATION_MESSAGES
 
 
@@ -65,20 +65,21 @@ class Part(NamedTuple):
 
     @property
     def is_last(self) -> bool:
+        """Whether this is the last part, which carries the signature."""
         return self.part + 1 == self.parts
 
     @property
     def is_known(self) -> bool:
-        """Whether this version knows what such a message says; if not it was made by a newer one."""
+        """Whether this version can read such a message; if not, a newer version made it."""
         return self.kind in KINDS
 
     @property
     def room(self) -> int:
-        """Bytes of payload that such a part carries at most."""
+        """How many bytes of payload such a part carries at most."""
         return LAST_PAYLOAD_BYTES if self.is_last else PAYLOAD_BYTES
 
     def pack(self) -> bytes:
-        """The head (8 bytes) and the payload, zero padded: the beginning of a plaintext."""
+        """Write the head (8 bytes) and the payload, zero padded: the beginning of a plaintext."""
         head = _HEAD.pack(self.message, self.part, self.parts, self.kind, len(self.payload))
         return head + self.payload.ljust(self.room, b"\0")
 
@@ -106,7 +107,7 @@ class Step(NamedTuple):
 
 
 def records_of(size: int) -> int:
-    """How many records a text of so many bytes takes: one for 136 bytes, one more for each further 208, and 16 for a
+    """Count the records of a text of so many bytes: one for 136 bytes, one more for each further 208, and 16 for a
     message that is continued in the next."""
     messages, rest = divmod(max(0, size - 1), MESSAGE_BYTES)
     return messages * MAX_PARTS + 1 + -(-max(0, rest + 1 - LAST_PAYLOAD_BYTES) // PAYLOAD_BYTES)
@@ -123,7 +124,7 @@ def _parts(data: bytes, message: int, kind: int) -> list[Part]:
 
 
 def split(text: str, first_message: int) -> list[Part]:
-    """The parts of a text in the order they are sent; messages after the first continue it."""
+    """Cut a text into parts in the order they are sent; messages after the first continue it."""
     data = text.encode()
     *continued, last = [data[at : at + MESSAGE_BYTES] for at in range(0, max(1, len(data)), MESSAGE_BYTES)]
     made = [part for n, each in enumerate(continued) for part in _parts(each, first_message + n, TEXT_CONTINUED)]
@@ -131,38 +132,38 @@ def split(text: str, first_message: int) -> list[Part]:
 
 
 def split_file(name: str, content: bytes, message: int) -> list[Part]:
-    """The parts of a file: one message. Raises InvalidInput if it does not fit into one."""
+    """Cut a file into the parts of one message. Raises InvalidInput if it does not fit into one."""
     title = name.encode()
     room = MESSAGE_BYTES - 1 - len(title)
     if not title or len(title) > 255:
         raise InvalidInput("the file's name is empty or longer than 255 bytes", "rename it")
     if len(content) > room:
         raise InvalidInput(
-            f"{name} has {len(content)} bytes, and a message carries {room} beside this name",
-            "send a shorter file, or text, which may take several messages",
+            f"{name} has {len(content)} bytes; beside a name of this length a message carries at most {room}",
+            "send a shorter file, or a text with --file, which may take several messages",
         )
     return _parts(bytes([len(title)]) + title + content, message, FILE)
 
 
 def read_file(data: bytes) -> tuple[str, bytes]:
-    """(name, content) of a file that arrived. The name is the sender's: never a path to write to."""
+    """Read (name, content) of a file that arrived. The sender chose the name: never use it as a path to write to."""
     end = 1 + (data[0] if data else 0)
     return data[1:end].decode(errors="replace"), data[end:]
 
 
 def bucket_of(mailbox: bytes, buckets: int) -> int:
-    """The bucket of a mailbox id (16 bytes)."""
+    """Compute the bucket of a mailbox id (16 bytes)."""
     return int.from_bytes(hashes.tagged("bucket", mailbox)[:2], "big") % buckets
 
 
 def next_epoch(root: bytes) -> tuple[bytes, bytes]:
-    """(root of the next epoch, first chain of this one), 32 bytes each."""
+    """Derive (root of the next epoch, first chain of this one), 32 bytes each."""
     out = hashes.hkdf_expand(root, b"epoch", 64)
     return out[:32], out[32:]
 
 
 def next_step(chain: bytes) -> tuple[Step, bytes]:
-    """(secrets of this index, chain of the next)."""
+    """Derive (secrets of this index, chain of the next)."""
     out = hashes.hkdf_expand(chain, b"step", _STEP.size + 32)
     return Step(*_STEP.unpack(out[: _STEP.size])), out[_STEP.size :]
 
@@ -177,24 +178,25 @@ def _blinding(step: Step, epoch: int, index: int) -> bytes:
 
 
 def blinded_secret(secret: bytes, step: Step, epoch: int, index: int) -> bytes:
-    """x + t_i mod n for the sender's secret (32 bytes)."""
+    """Compute x + t_i mod n for the sender's secret (32 bytes)."""
     return PrivateKey(even_secret(int.from_bytes(secret, "big"))).add(_blinding(step, epoch, index)).secret
 
 
 def blinded_key(key: bytes, step: Step, epoch: int, index: int) -> bytes:
-    """x(lift_x(Y) + t_i·G) for the sender's key (32 bytes): what the recipient verifies under."""
+    """Compute x(lift_x(Y) + t_i·G) for the sender's key (32 bytes): what the recipient verifies under."""
     point = curve.tweak_add(key, _blinding(step, epoch, index))
     return point[1:]
 
 
 def contents(payloads: Iterable[bytes]) -> bytes:
-    """The hash (32 bytes) of all that a message carries: its payloads, in order, with their lengths."""
+    """Hash (32 bytes) all that a message carries: its payloads, in order, with their lengths."""
     return hashes.tagged("contents", b"".join(bytes([len(payload)]) + payload for payload in payloads))
 
 
 def view(seed: bytes, digest: bytes) -> bytes:
-    """What the last record of a message says (4 bytes) of the settings, by their digest (32 bytes), that its sender
-    holds for the record's epoch. The seed is the record's: nobody else can make a view, or tell what it is of."""
+    """Compute what the last record of a message says (4 bytes) of the settings, by their digest (32 bytes), that its
+    sender holds for the record's epoch. The seed belongs to the record: nobody else can make a view, or tell what it is
+    of."""
     return hashes.hmac_sha256(seed, b"view", digest)[:VIEW_BYTES]
 
 
@@ -215,8 +217,8 @@ def seal(
     digest: bytes,
     randomness: bytes | None = None,
 ) -> bytes:
-    """The record (240 bytes). `hashed` are the message's `contents`, `digest` (32 bytes) names the settings that govern
-    the epoch; only the last part says anything of them. `randomness` (32 bytes, for test vectors) is BIP-340's
+    """Seal a record (240 bytes). `hashed` are the message's `contents`, `digest` (32 bytes) names the settings that
+    govern the epoch; only the last part says anything of them. `randomness` (32 bytes, for test vectors) is BIP-340's
     auxiliary input."""
     plaintext = part.pack()
     if part.is_last:
@@ -229,9 +231,9 @@ def seal(
 
 
 def open_record(step: Step, epoch: int, index: int, record: bytes) -> tuple[Part, Closing | None]:
-    """What a record with this step's tag carries, and what it says of its message if it is the last part.
+    """Open a record with this step's tag: what it carries and, of a last part, what it says of its message.
 
-    The keys are the two contacts' alone, so it is from the contact or from who has stolen them; only a message whose
+    Only the two contacts have the keys, so it is from the contact or from a thief of the keys; only a message whose
     parts are all there is proved to be the contact's (`is_signed`). Raises IntegrityError for what does not decrypt,
     or what no version makes. Of a group's record nothing but the head is read.
     """
@@ -242,7 +244,7 @@ def open_record(step: Step, epoch: int, index: int, record: bytes) -> tuple[Part
     message, number, parts, kind, length = _HEAD.unpack_from(plaintext)
     part = Part(message, number, parts, kind, b"")
     if not part.part < part.parts <= MAX_PARTS:
-        raise IntegrityError("a record from this contact is a part that there cannot be", "update tessera")
+        raise IntegrityError("a record from this contact has an impossible part number", "update tessera")
     if part.kind & OF_GROUP:
         return part, None
     rest, closing = plaintext[_HEAD.size :], None
@@ -257,8 +259,8 @@ def open_record(step: Step, epoch: int, index: int, record: bytes) -> tuple[Part
 
 
 def is_signed(closing: Closing, key: bytes, part: Part, hashed: bytes) -> bool:
-    """Whether the owner of `key` (32 bytes) signed the message: its number, parts and kind are those of `part`, any of
-    its parts; its `contents` are `hashed`."""
+    """Verify that the owner of `key` (32 bytes) signed the message: its number, parts and kind are those of `part`, any
+    of its parts; its `contents` are `hashed`."""
     step = Step(b"", closing.tag, closing.seed)
     signer = blinded_key(key, step, closing.epoch, closing.index)
     return bool(curve.verify(closing.signature, _signed(closing, part, hashed), signer))
@@ -278,6 +280,7 @@ class SendingChain:
 
     @classmethod
     def start(cls, epoch: int, root: bytes) -> "SendingChain":
+        """Begin a chain at this epoch, from its root (32 bytes)."""
         following, chain = next_epoch(root)
         return cls(epoch, 0, following, chain)
 
@@ -285,14 +288,16 @@ class SendingChain:
         """Move on to this epoch. Raises InvalidInput for one that is over: its keys are erased."""
         if epoch < self.epoch:
             raise InvalidInput(
-                f"epoch {epoch} is over for this contact, epoch {self.epoch} was used", "check this computer's clock"
+                f"this computer's clock went back: it says epoch {epoch}, and you wrote to this "
+                f"contact in epoch {self.epoch}",
+                "set this computer's clock",
             )
         while self.epoch < epoch:
             self.root, self.chain = next_epoch(self.root)
             self.epoch, self.index = self.epoch + 1, 0
 
     def take(self) -> tuple[int, Step]:
-        """The next index and its secrets. They are given out once."""
+        """Return the next index and its secrets. They are given out once."""
         index = self.index
         step, self.chain = next_step(self.chain)
         self.index += 1
@@ -338,7 +343,7 @@ class ReceivingChain:
         return missing > 0 and not is_next
 
     def unused(self) -> Iterator[tuple[int, int, Step]]:
-        """(epoch, index, secrets) of every record not received yet."""
+        """Iterate over (epoch, index, secrets) of every record that was not received yet."""
         for epoch, steps in self.steps.items():
             for index, fields in enumerate(_STEP.iter_unpack(steps)):
                 step = Step(*fields)

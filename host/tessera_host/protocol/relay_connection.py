@@ -1,7 +1,7 @@
 """One connection to a relay (PROTOCOL §4, §5), from the client's side: resumption, requests.
 
-Owns what a relay's refusal means to a person. The socket is `encrypted_connection`'s. Which token is used, and whether
-what the relay says fits the rounds and parameters, is `relay_sessions`' business. Frames are the core's.
+Owns what a relay's refusal means to a person. `encrypted_connection` has the socket; `relay_sessions` chooses the token
+and checks what the relay says of rounds and parameters. The core makes the frames.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from tessera.errors import BadFrame, Refused
 
 from ..errors import IntegrityError, RelayRefused, TesseraError, Unreachable
 from .encrypted_connection import TIMEOUT_SECONDS, EncryptedConnection, Side
-from .staging import Step
+from .staging import StagingStep
 
 T = TypeVar("T")
 
@@ -30,10 +30,13 @@ NOT_READY, BUSY, TOO_OLD, FAULT = _CODE["NOT_READY"], _CODE["BUSY"], _CODE["TOO_
 _REFUSALS = {
     1: ("the relay does not know this request", "update tessera, or the relay"),
     2: ("the relay found an argument out of range", "update tessera; if that does not help, report it"),
-    NOT_ADMITTED: ("the relay did not take what was shown to it", "'tessera renew' gets what is good now"),
-    QUOTA: ("this token has no posts left", "the next token or the next epoch has"),
+    NOT_ADMITTED: (
+        "the relay did not accept the token, key or signature that it was shown",
+        "get new access: tessera renew",
+    ),
+    QUOTA: ("this token has no posts left", "what waits leaves with your next token, or in the next epoch"),
     NOT_READY: (
-        "the relay has no clock yet, or none that is borne out",
+        "the relay does not know the time yet",
         "try again in a minute; if it stays so, tell IT",
     ),
     BUSY: ("the relay is busy", "try again later"),
@@ -57,7 +60,7 @@ class SessionForgotten(Unreachable):
 
 
 class HelloRefused(Unreachable):
-    """The relay closed the connection at the handshake: it is busy, or its access key is another."""
+    """The relay closed the connection at the handshake: it is busy, or has a different access key."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class Info:
 
     @property
     def provisional(self) -> bool:
-        """Nothing rests on the relay's clock yet: a time statement helps."""
+        """Whether nothing confirms the relay's clock yet: a time statement helps."""
         return bool(self.flags & wire.PROVISIONAL)
 
 
@@ -119,7 +122,7 @@ class RelayConnection(EncryptedConnection):
         using: Callable[[bytes], None],
         timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> Self:
-        """Take up a token's session. `using(next secret)` is called before the old one is shown: an id is used once.
+        """Resume a token's session. `using(next secret)` is called before the old one is shown: an id is used once.
 
         Raises SessionForgotten if the relay has forgotten it.
         """
@@ -137,13 +140,14 @@ class RelayConnection(EncryptedConnection):
             return SessionForgotten("the relay has forgotten the session")
         return HelloRefused(
             f"{cls.peer} closed the connection at the handshake",
-            "it is busy, or the office has another access key by now: try again, then 'tessera renew'",
+            "it is busy, or the office has changed its access key: try again, then type tessera renew",
         )
 
     # -- requests; all raise ErrorFrame, Unreachable or IntegrityError
 
     async def info(self) -> Info:
-        """Raises RelayRefused for a relay that speaks another version of the protocol."""
+        """Ask the relay for its versions, sets and open round. Raises RelayRefused if it speaks another version of the
+        protocol."""
         found = Info(*await self._ask(wire.info(), wire.INFO_ANSWER))
         if found.version != wire.INFO_VERSION:
             raise RelayRefused(
@@ -153,10 +157,11 @@ class RelayConnection(EncryptedConnection):
         return found
 
     async def status(self) -> RelayFigures:
+        """Ask the relay for its figures (PROTOCOL §5)."""
         return RelayFigures(*await self._ask(wire.status(), wire.STATUS_ANSWER))
 
     async def auth(self, epoch: int, key: bytes, signature: bytes, proof: bytes) -> tuple[bytes, int]:
-        """Show a token: (resumption secret, posts left)."""
+        """Show a token, and return (resumption secret, posts left)."""
         secret, posts_left = await self._ask(wire.auth(epoch, key, signature, proof), wire.ADMITTED)
         return secret, posts_left
 
@@ -171,17 +176,17 @@ class RelayConnection(EncryptedConnection):
     # a relay is busy with a post, and not with a frame that does nothing, would show in the number of frames.
 
     async def void(self) -> None:
-        """A frame that does nothing, answered like a post."""
+        """Send a frame that does nothing and is answered like a post."""
         await self._ask_once(wire.void(), wire.VOIDED)
 
     async def post(self, bucket: int, record: bytes) -> int:
-        """Post a record (240 bytes): the round it will appear in. Whoever wants another attempt after an error seals it
-        anew."""
+        """Post a record (240 bytes), and return the round it will appear in. For another attempt after an error, seal
+        it anew."""
         (open_round,) = await self._ask_once(wire.post(bucket, record), wire.ACK)
         return int(open_round)
 
     async def params(self) -> bytes:
-        """The relay's newest parameter set; nothing about it is checked."""
+        """Ask for the relay's newest parameter set; nothing in it is checked."""
         async with self._within(self._timeout_seconds):
             total, _, data = await self._ask(wire.params(0), wire.PARAMS_ANSWER)
             blob = bytearray(data)
@@ -191,13 +196,13 @@ class RelayConnection(EncryptedConnection):
             return bytes(blob)
 
     async def checkpoint(self, epoch: int) -> bytes:
-        """The ledger's checkpoint of an epoch that is over, 250 bytes."""
+        """Ask for the ledger's checkpoint (250 bytes) of an epoch that is over."""
         (data,) = await self._ask(wire.checkpoint(epoch), wire.CHECKPOINT_ANSWER)
         return bytes(data)
 
     async def push(self, blob: bytes, patient: bool = True) -> bool:
-        """Hand a signed object to the relay; True once it is verified and stored. Who is not patient does not come back
-        to a relay that is busy."""
+        """Hand a signed object to the relay, and return True once it is verified and stored. Without `patient` a busy
+        relay is not asked again."""
         ask = self._ask if patient else self._ask_once
         complete = 0
         for chunk, at in enumerate(range(0, len(blob), wire.CHUNK_BYTES)):
@@ -205,22 +210,22 @@ class RelayConnection(EncryptedConnection):
             (complete,) = await ask(wire.push(len(blob), chunk, data), wire.PUSHED)
         return bool(complete)
 
-    async def begin_stage(self, release: bytes) -> Step:
-        """Offer a release of new code, or go on with it."""
-        return Step(*await self._ask(wire.stage(wire.BEGIN, 0, release), wire.STAGE_ANSWER))
+    async def begin_stage(self, release: bytes) -> StagingStep:
+        """Offer a release of new code, or continue with it."""
+        return StagingStep(*await self._ask(wire.stage(wire.BEGIN, 0, release), wire.STAGE_ANSWER))
 
-    async def put_stage(self, offset: int, data: bytes) -> Step:
-        """A piece of what the release is of, at most 240 bytes."""
-        return Step(*await self._ask(wire.stage(wire.PUT, offset, data), wire.STAGE_ANSWER))
+    async def put_stage(self, offset: int, data: bytes) -> StagingStep:
+        """Send a piece of the release's artifact, at most 240 bytes."""
+        return StagingStep(*await self._ask(wire.stage(wire.PUT, offset, data), wire.STAGE_ANSWER))
 
-    async def activate_stage(self) -> Step:
+    async def activate_stage(self) -> StagingStep:
         """Have the relay try it after the next seal."""
-        return Step(*await self._ask(wire.stage(wire.ACTIVATE), wire.STAGE_ANSWER))
+        return StagingStep(*await self._ask(wire.stage(wire.ACTIVATE), wire.STAGE_ANSWER))
 
     async def fetch(self, bucket: int, start: int, end: int, reading_key: bytes) -> list[Batch]:
-        """The sealed batches of start ≤ round < end, at most 16 of them; fewer if the relay has not sealed them all.
-        Full handshakes only: the reading key (32 bytes) is shown for this channel. A relay that is busy with other
-        readers ends the connection: `patiently` with another."""
+        """Fetch the sealed batches of start ≤ round < end, at most 16 of them; fewer if the relay has not sealed them
+        all. Full handshakes only: the reading key (32 bytes) is shown for this channel. A relay that is busy with other
+        readers ends the connection: call it through `patiently`, with another connection each time."""
         proof = admission.read_proof(reading_key, self.handshake_hash)
         async with self._within(self._timeout_seconds + FETCH_SECONDS_PER_ROUND * (end - start)):
             await self._send(wire.fetch(bucket, start, end, proof))
@@ -244,7 +249,7 @@ class RelayConnection(EncryptedConnection):
         await self._send(request)
         answer = _understood(wire.read_answer, await self._receive(wire.CLIENT_FRAME_BYTES))
         if answer[0] != wanted:
-            raise IntegrityError("the relay answered another request", "tell IT")
+            raise IntegrityError("the relay's answer belongs to another request", "tell IT")
         return answer[1:]
 
 
@@ -291,11 +296,13 @@ def _understood(read: Callable[[bytes], tuple[Any, ...]], plaintext: bytes) -> t
     except Refused as refused:
         raise ErrorFrame(refused) from None
     except (BadFrame, ValueError):
-        raise IntegrityError("the relay's answer makes no sense", "update tessera; tell IT") from None
+        raise IntegrityError(
+            "the relay's answer cannot be understood", "update tessera; if that does not help, tell IT"
+        ) from None
 
 
 async def patiently(attempt: Callable[[], Awaitable[T]]) -> T:
-    """Come back as often as a busy relay asks to, a few times."""
+    """Try again as often as a busy relay asks for it, a few times."""
     for _ in range(BUSY_ATTEMPTS - 1):
         try:
             return await attempt()

@@ -40,6 +40,7 @@ class Approved:
 
     @property
     def version(self) -> str:
+        """The version of the release."""
         return str(version_text(self.release.version))
 
 
@@ -59,15 +60,15 @@ def approve(folder: Path, federation_id: bytes, sign: Callable[[bytes], bytes]) 
 
 
 def load(path: Path) -> Release:
-    """The release in a file; nothing about its signature is checked. Raises InvalidInput."""
+    """Read the release in a file; its signature is not checked. Raises InvalidInput."""
     try:
         return Release(read_artifact(path))
     except InvalidObject as error:
-        raise InvalidInput(f"{path} is no release: {error}", "tessera issuer approve makes one") from None
+        raise InvalidInput(f"{path} is not a release: {error}", "make one with tessera issuer approve") from None
 
 
 def artifact_of(release_path: Path, release: Release) -> Path:
-    """Where the artifact of a release lies if both are where `approve` left them. Raises InvalidInput."""
+    """Find the artifact of a release if both are where `approve` left them. Raises InvalidInput."""
     for name in ARTIFACTS[release.kind]:
         if (release_path.parent / name).is_file():
             return release_path.parent / name
@@ -76,7 +77,7 @@ def artifact_of(release_path: Path, release: Release) -> Path:
 
 
 def read_artifact(path: Path) -> bytes:
-    """A file's content. Raises InvalidInput."""
+    """Read a file's content. Raises InvalidInput."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -90,7 +91,7 @@ def check(release: Release, artifact: bytes, federation_id: bytes, root_key: byt
     bytes), or for another board.
     """
     if release.federation_id != federation_id:
-        raise InvalidInput("this release is another federation's", "approve the image with this federation's issuer")
+        raise InvalidInput("this release is from another federation", "approve the image with this federation's issuer")
     try:
         release.verify(root_key)
     except InvalidObject as error:
@@ -119,7 +120,9 @@ def _described(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         }
         base, sizes = bytes.fromhex(described["base"]), described["image"]
     except (KeyError, TypeError, ValueError):
-        raise InvalidInput(f"{folder / DESCRIPTION} lacks what a release says", "build the image again") from None
+        raise InvalidInput(
+            f"{folder / DESCRIPTION} lacks values that a release needs", "build the image again"
+        ) from None
     for name, kind in RELEASES.items():
         artifact = next((each for each in ARTIFACTS[kind] if each in sizes), None)
         if artifact is not None:
@@ -143,5 +146,5 @@ def _description(folder: Path) -> Any:
 def _checked(artifact: Path, figures: dict[str, Any]) -> bytes:
     digest = hashlib.sha256(read_artifact(artifact)).digest()
     if digest.hex() != figures["sha256"]:
-        raise InvalidInput(f"{artifact} is not what image.json describes", "build the image again")
+        raise InvalidInput(f"{artifact} does not match image.json", "build the image again")
     return digest

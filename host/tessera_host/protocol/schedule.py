@@ -18,14 +18,14 @@ _RENEW = (
 
 
 def end(parameters: Parameters) -> int:
-    """The second (unix) from which there is no key to post with."""
+    """Compute the unix time from which there is no key to post with."""
     return int(parameters.genesis + parameters.end_epoch * parameters.epoch_rounds * parameters.round_seconds)
 
 
 def warning(parameters: Parameters, now: float) -> ScheduleEnding | None:
-    """What to say from 30 days before a schedule's end on, and after it; None before."""
+    """Make the warning, from 30 days before a schedule's end on, and after it; None before."""
     moment = end(parameters)
     if now < moment - WARNING_SECONDS:
         return None
     verb = "ends" if now < moment else "ended"
-    return ScheduleEnding(f"the schedule of keys {verb} on {local_time(moment)}: nobody posts after that", _RENEW)
+    return ScheduleEnding(f"the schedule of keys {verb} on {local_time(moment)}: nobody can post after that", _RENEW)

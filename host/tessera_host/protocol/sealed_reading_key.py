@@ -19,7 +19,7 @@ KEY_BYTES = 32
 
 
 def card(reading_keys: Sequence[bytes], federation_id: bytes, member: bytes) -> str:
-    """A `reading` card for the member of this x-only key (32 bytes): the newest set's key first."""
+    """Make a `reading` card for the member of this x-only key (32 bytes): the newest set's key first."""
     ephemeral = blind.random_scalar().to_bytes(32, "big")
     aead = Aead(_member_key(curve.dh(ephemeral, b"\2" + member), federation_id, member))
     sealed = [aead.seal(place, reading_hash(key), key) for place, key in enumerate(reading_keys)]
@@ -27,11 +27,11 @@ def card(reading_keys: Sequence[bytes], federation_id: bytes, member: bytes) -> 
 
 
 def opened(text: str, identity: Identity, federation_id: bytes, hashes_: Sequence[bytes]) -> list[bytes]:
-    """The keys in a `reading` card that these hashes, which signed sets name, are of. Raises InvalidInput if the card
-    is another member's, or damaged."""
+    """Open the keys in a `reading` card whose hashes signed sets name. Raises InvalidInput if the card is for another
+    member, or damaged."""
     fields = cards.decode(text, "reading").fields
     if fields["member"] != identity.key:
-        raise InvalidInput("this card is another member's", "look for your own, or ask IT")
+        raise InvalidInput("this card is for another member", "look for your own card, or ask IT for it")
     try:
         shared = curve.dh(identity.secret, fields["e"])
     except ValueError:

@@ -21,7 +21,7 @@ Advance = Callable[[int, int], None]  # (bytes there, bytes in all)
 
 
 @dataclass(frozen=True)
-class Step:
+class StagingStep:
     """What a relay answers: its state, the first byte it lacks, and how long until it is worth asking again."""
 
     state: int
@@ -30,19 +30,19 @@ class Step:
 
 
 class Line(Protocol):
-    """A relay that new code is brought to. All raise what the line raises."""
+    """A relay that new code is brought to. All methods raise what the line raises."""
 
-    async def begin_stage(self, release: bytes) -> Step:
-        """Begin with a release, or go on with it."""
+    async def begin_stage(self, release: bytes) -> StagingStep:
+        """Begin with a release, or continue with it."""
 
-    async def put_stage(self, offset: int, data: bytes) -> Step:
-        """At most 240 bytes of the artifact."""
+    async def put_stage(self, offset: int, data: bytes) -> StagingStep:
+        """Send at most 240 bytes of the artifact."""
 
-    async def activate_stage(self) -> Step:
-        """Have it tried."""
+    async def activate_stage(self) -> StagingStep:
+        """Have the new code tried."""
 
 
-async def stage(line: Line, release: Release, artifact: bytes, advance: Advance) -> Step:
+async def stage(line: Line, release: Release, artifact: bytes, advance: Advance) -> StagingStep:
     """Bring as much of the artifact as the relay takes now; its last answer is STAGED, or WAIT for a later attempt.
 
     Raises IntegrityError if its answers make no sense.
@@ -56,7 +56,9 @@ async def stage(line: Line, release: Release, artifact: bytes, advance: Advance)
             raise IntegrityError("the relay does not go on with the update", "try again; tell IT")
         advance(step.next, len(artifact))
     if step.state not in (WAIT, STAGED, ACTIVATED):
-        raise IntegrityError("the relay's answer makes no sense", "update tessera; tell IT")
+        raise IntegrityError(
+            "the relay's answer cannot be understood", "update tessera; if that does not help, tell IT"
+        )
     return step
 
 
@@ -66,19 +68,23 @@ class ConsoleLine:
     def __init__(self, ask: Callable[..., dict[str, Any]]) -> None:
         self._ask = ask
 
-    async def begin_stage(self, release: bytes) -> Step:
+    async def begin_stage(self, release: bytes) -> StagingStep:
+        """Begin with a release, or continue with it."""
         return _step(self._ask("update", release.hex()))
 
-    async def put_stage(self, offset: int, data: bytes) -> Step:
+    async def put_stage(self, offset: int, data: bytes) -> StagingStep:
+        """Send at most 240 bytes of the artifact."""
         return _step(self._ask("put", str(offset), base64.b64encode(data).decode()))
 
-    async def activate_stage(self) -> Step:
-        """The relay restarts when it has answered."""
+    async def activate_stage(self) -> StagingStep:
+        """Have the new code tried. The relay restarts when it has answered."""
         return _step(self._ask("activate"))
 
 
-def _step(figures: dict[str, Any]) -> Step:
+def _step(figures: dict[str, Any]) -> StagingStep:
     try:
-        return Step(_CONSOLE_STATES[figures["state"]], int(figures["next"]), int(figures["wait_s"]))
+        return StagingStep(_CONSOLE_STATES[figures["state"]], int(figures["next"]), int(figures["wait_s"]))
     except (KeyError, TypeError, ValueError):
-        raise IntegrityError("the relay's answer makes no sense", "update tessera; tell IT") from None
+        raise IntegrityError(
+            "the relay's answer cannot be understood", "update tessera; if that does not help, tell IT"
+        ) from None

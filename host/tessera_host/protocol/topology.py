@@ -25,25 +25,25 @@ class Topology:
 
     @classmethod
     def of(cls, said: dict[str, Any] | None) -> "Topology":
-        """What a federation card says as `topology`, checked by `cards`."""
+        """Read what a federation card says as `topology`, checked by `cards`."""
         return cls(said["kind"], said["copies"]) if said else cls()
 
     def said(self) -> dict[str, Any] | None:
-        """What a federation card says of it."""
+        """Make what a federation card says of it."""
         return None if self == Topology() else {"kind": str(self.kind), "copies": self.copies}
 
     def in_words(self, relays: int) -> str:
-        """For people, of an office with so many relays; nothing where each record is on one of them."""
+        """Say it for people, for an office with so many relays; nothing where each record is on one of them."""
         if self.copies == 1:
             return ""
         if self.copies > relays:
-            there = f"of which there {'is' if relays == 1 else 'are'} {relays} now"
-            return f"every record is on {self.copies} relays ({self.kind}), {there}"
+            there = f"but there {'is' if relays == 1 else 'are'} {relays} now"
+            return f"every record is for {self.copies} relays ({self.kind}), {there}"
         return f"every record is on {self.copies} of {relays} relays ({self.kind})"
 
 
 def order(mailbox: bytes, home: int, ids: Iterable[int], topology: Topology) -> list[int]:
-    """All relays (their numbers) of a mailbox (16 bytes), the first one its home, if that is among `ids`.
+    """List all relays (their numbers) of a mailbox (16 bytes), its home first if that is among `ids`.
 
     ring: those that follow by number, then from the lowest on. mesh: by a hash of mailbox and number, so that what one
     relay had is spread over all others.

@@ -38,7 +38,7 @@ _SILENT.setLevel(logging.CRITICAL + 1)
 
 
 class WebSocketError(ConnectionError):
-    """What is at the other end speaks something else, or breaks the protocol's rules."""
+    """The other end speaks something else, or breaks the protocol's rules."""
 
 
 class WebSocket:
@@ -71,14 +71,14 @@ class WebSocket:
     def accepted(
         cls, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tls: ssl.SSLContext | None = None
     ) -> Self:
-        """The server's end of a connection that was accepted just now."""
+        """Make the server's end of a connection that was accepted just now."""
         if tls:
             writer.transport.pause_reading()  # type: ignore[attr-defined]  # what comes is for TLS, not for `reader`
         return cls(ServerProtocol(max_size=MESSAGE_BYTES, logger=_SILENT), reader, writer, tls)
 
     @classmethod
     async def opened(cls, address: Address, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Self:
-        """The client's end of a connection to `address`. Raises OSError, EOFError."""
+        """Make the client's end of a connection to `address`. Raises OSError, EOFError."""
         protocol = ClientProtocol(parse_uri(str(address)), max_size=MESSAGE_BYTES, logger=_SILENT)
         protocol.send_request(protocol.connect())
         socket = cls(protocol, reader, writer)
@@ -91,7 +91,8 @@ class WebSocket:
     # -- reading
 
     async def readexactly(self, length: int) -> bytes:
-        """Raises asyncio.IncompleteReadError if the other end ends before, WebSocketError if it breaks the rules."""
+        """Read so many bytes. Raises asyncio.IncompleteReadError if the other end ends before, WebSocketError if it
+        breaks the rules."""
         while len(self._found) < length:
             await self._read_more()
         data = bytes(self._found[:length])
@@ -136,11 +137,12 @@ class WebSocket:
     # -- writing
 
     def write(self, data: bytes) -> None:
-        """One message of one frame; what is longer than any message may be (a burst of a server) becomes several. It
-        leaves with drain()."""
+        """Queue data as a message of one frame, or several if it is longer than a message may be (a burst of a server).
+        It leaves with drain()."""
         self._unsent += [data[at : at + MESSAGE_BYTES] for at in range(0, len(data), MESSAGE_BYTES)]
 
     async def drain(self) -> None:
+        """Send what was written, after the opening handshake of a server. Raises OSError, WebSocketError."""
         if isinstance(self._protocol, ServerProtocol) and self._protocol.state is CONNECTING:
             await self._accept(self._protocol)
         unsent, self._unsent = self._unsent, []
@@ -178,6 +180,7 @@ class WebSocket:
     # -- the end
 
     def close(self) -> None:
+        """Begin to close the connection."""
         if self._protocol.state is OPEN and not self._writer.is_closing():
             self._protocol.send_close(CloseCode.NORMAL_CLOSURE)
         for data in self._protocol.data_to_send():
@@ -186,6 +189,7 @@ class WebSocket:
         self._writer.close()
 
     async def wait_closed(self) -> None:
+        """Wait until it is closed, at most a second."""
         try:
             await within(CLOSE_SECONDS, self._writer.wait_closed())
         except TimeoutError:
@@ -196,7 +200,7 @@ class WebSocket:
         return self._writer.transport
 
     def get_extra_info(self, name: str) -> Any:
-        """As asyncio's; `peername` is whom a reverse proxy of this computer names, if one does."""
+        """Answer as asyncio's does; `peername` is whom a reverse proxy on this computer names, if one does."""
         if name == "peername" and self._origin is not None:
             return self._origin
         return self._writer.get_extra_info(name)
@@ -205,12 +209,12 @@ class WebSocket:
 def _reason(error: Exception | None) -> str:
     """For people: why there is no WebSocket."""
     if isinstance(error, InvalidStatus):
-        return f"it answers HTTP {error.response.status_code} {error.response.reason_phrase}, and is no WebSocket"
-    return "it is no WebSocket"
+        return f"it answers HTTP {error.response.status_code} {error.response.reason_phrase}, not a WebSocket"
+    return "it is not a WebSocket"
 
 
 def _forwarded(peer: Any, request: Request) -> tuple[Any, ...] | None:
-    """Whom a reverse proxy came for, as far as a program of this computer is to be believed."""
+    """Whom a reverse proxy came for, as far as a program of this computer can be trusted."""
     named = request.headers.get_all("X-Forwarded-For")
     try:
         if named and is_loopback(str(peer[0])):

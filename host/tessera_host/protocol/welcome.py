@@ -1,6 +1,6 @@
 """What the issuer's service tells a member who showed who it is: all that IT says, in one answer (PROTOCOL §15).
 
-Owns its form. What of it is believed is for whoever is welcome to say; how it travels is `issuer_frames`'.
+Owns its form. What of it is accepted is for whoever is welcome to say; how it travels is `issuer_frames`'.
 """
 
 import io
@@ -28,12 +28,13 @@ class Welcome:
     time: bytes
 
     def pack(self) -> bytes:
+        """Write the answer, padded."""
         fields = {"card": self.card, "reading": self.reading, "time": self.time} | self.sets.fields()
         return issuer_frames.padded(cards.canonical(fields))
 
     @classmethod
     def read(cls, body: bytes) -> Self:
-        """Raises ValueError for what no issuer's service answers."""
+        """Read the answer. Raises ValueError if no issuer's service answers so."""
         rest = io.BytesIO(body)
         try:
             fields = cbor2.CBORDecoder(rest, max_depth=4).decode()

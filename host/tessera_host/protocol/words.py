@@ -7,7 +7,7 @@ _WORD_BITS = 11
 
 
 def words(digest: bytes) -> list[str]:
-    """Those of the first 66 bits of a digest of 32 bytes."""
+    """Make six words of the first 66 bits of a digest of 32 bytes."""
     bits = f"{int.from_bytes(digest, 'big'):0{8 * len(digest)}b}"
     wordlist = Mnemonic("english").wordlist
     return [wordlist[int(bits[at : at + _WORD_BITS], 2)] for at in range(0, _WORDS * _WORD_BITS, _WORD_BITS)]

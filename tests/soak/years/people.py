@@ -77,7 +77,7 @@ class Person:
             yield client
 
     def _client(self) -> Client:
-        return Client(self._open(), dice=self.dice, now=self.office.dates.now, sleep=asyncio.sleep)
+        return Client(self._open(), rng=self.dice, now=self.office.dates.now, sleep=asyncio.sleep)
 
     async def join(self) -> None:
         """`tessera join`."""

@@ -75,7 +75,7 @@ def test_no_token_is_lost_whatever_is_lost_on_the_way(
         line = Lossy(office.issuer, losses)
         for _ in range(len(losses) + 1):
             try:
-                token_exchange.run(errand(office), line)
+                token_exchange.run(exchange(office), line)
                 break
             except Unreachable:
                 if data.draw(st.booleans()):
@@ -90,8 +90,8 @@ def epoch(office: Office) -> int:
     return office.member.epoch() + int(office.member.federation.newest.ahead)
 
 
-def errand(office: Office) -> token_exchange.TokenErrand:
-    return token_exchange.errands(office.member)[0]
+def exchange(office: Office) -> token_exchange.TokenExchange:
+    return token_exchange.exchanges(office.member)[0]
 
 
 def all_tokens(office: Office) -> int:
@@ -99,21 +99,21 @@ def all_tokens(office: Office) -> int:
 
 
 def first_card(office: Office) -> str:
-    card = errand(office).card()
+    card = exchange(office).card()
     assert card is not None
     return card
 
 
 def test_all_is_fetched_at_once_four_of_a_key_at_a_time(office: Office) -> None:
-    got = token_exchange.run(errand(office), office.issuer)
+    got = token_exchange.run(exchange(office), office.issuer)
     assert got.total() == all_tokens(office)
-    assert token_exchange.run(errand(office), office.issuer).total() == 0
+    assert token_exchange.run(exchange(office), office.issuer).total() == 0
 
 
 def test_what_an_aborted_session_cost_is_asked_for_no_more(office: Office) -> None:
     office.issuer.offer(first_card(office))
     office.member.wallet.abandon(first_card(office))
-    got = token_exchange.run(errand(office), office.issuer)  # another request gives up what was open
+    got = token_exchange.run(exchange(office), office.issuer)  # another request gives up what was open
     assert got.total() == all_tokens(office) - OPEN_SESSIONS_PER_KEY * (all_tokens(office) // TOKENS)
 
 
@@ -123,12 +123,12 @@ def test_cards_that_the_issuer_forgot_are_given_up(office: Office) -> None:
         office.issuer._store.issuance.abort(office.member.identity.key)
     generation = office.member.federation.newest.generation
     assert office.member.wallet.unfinished(generation) == challenge
-    assert token_exchange.run(errand(office), office.issuer).total() < all_tokens(office)
+    assert token_exchange.run(exchange(office), office.issuer).total() < all_tokens(office)
     assert office.member.wallet.unfinished(generation) is None
 
 
 def test_who_is_not_on_the_roster_is_told_so(office: Office) -> None:
     office.issuer.remove("ann")
     with pytest.raises(NotPermitted, match="roster"):
-        token_exchange.run(errand(office), office.issuer)
+        token_exchange.run(exchange(office), office.issuer)
     assert office.member.wallet.unfinished(office.member.federation.newest.generation) is None
