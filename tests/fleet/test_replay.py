@@ -604,7 +604,7 @@ def test_gateway_with_a_storage_from_a_backup_does_not_begin() -> None:
     fleet.engine.land()
     fleet[1].follow()
     assert fleet[1].state.first_counter(1, 2) == 2 << 32 and fleet[1].state.first_counter(9, 1) == 1 << 32
-    with pytest.raises(IntegrityError, match="older than what it wrote"):
+    with pytest.raises(IntegrityError, match="older than what the gateway wrote"):
         fleet[1].state.first_counter(1, 1)
 
 

@@ -238,6 +238,8 @@ def test_the_page_works_as_printed(fleet: Fleet) -> None:
         fleet.serve(number, newer=True)
     office.talk("all are new")
     fleet.stop(2)
+    there = fleet.status(1)["gateways"]["1"]["position"]  # an entry of the others has to come before the old one writes
+    fleet.until(1, lambda found: found["gateways"]["1"]["position"] > there)
     old = fleet.hosts[2]
     fleet.gateways[2] = stopped = Running(old, old.words(*fleet.here(["serve", "berlin", "--host", fleet.address(2)])))
     fleet.stack.callback(stopped.stop, 9)
