@@ -84,7 +84,7 @@ def _key_in(fields: dict[str, Any]) -> DerivedKey:
     """Read a key from the fields of a message. Raises KeyError, TypeError or ValueError."""
     salt, key = (bytes.fromhex(fields[name]) for name in ("salt", "key"))
     if (len(salt), len(key)) != (SALT_BYTES, KEY_BYTES):
-        raise ValueError("salt or key has another length than any keystore's")
+        raise ValueError("salt or key has a length that no keystore has")
     return DerivedKey(salt, key)
 
 
