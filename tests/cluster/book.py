@@ -13,8 +13,8 @@ SLACK_ROUNDS = 4  # from the round that a relay names for a letter until its rea
 
 @dataclass
 class Letter:
-    """`posted`: the round that a relay named first; `safe`: the round in which the sender was told. `excused`: why it
-    may be missing."""
+    """`posted`: the round that a relay named first; `safe`, `given_up`: the round in which the sender was told that all
+    relays have it, or that those which lack it get it no more. `excused`: why it may be missing."""
 
     number: int
     sender: str
@@ -22,6 +22,7 @@ class Letter:
     written: int
     posted: int | None = None
     safe: int | None = None
+    given_up: int | None = None
     read: int | None = None
     excused: bool = False
 
@@ -54,7 +55,7 @@ class Book:
         self.letters[text] = Letter(len(self.letters), sender, receiver, round_)
         self.counts["letters"] += 1
 
-    def told(self, text: str, posted: int | None, safe: bool, round_: int) -> None:
+    def told(self, text: str, posted: int | None, safe: bool, round_: int, given_up: bool = False) -> None:
         """How far a letter got, by its sender's own list."""
         letter = self.letters[text]
         if posted is not None and letter.posted is None:
@@ -63,6 +64,9 @@ class Book:
         if safe and letter.safe is None:
             letter.safe = round_
             self.counts["safe"] += 1
+        if given_up and letter.given_up is None:
+            letter.given_up = round_
+            self.counts["given up"] += 1
 
     def came(self, reader: str, sender: str, text: str, round_: int) -> None:
         letter = self.letters.get(text)
@@ -105,21 +109,34 @@ class Book:
 
     # -- at the end
 
-    def close(self, end: int) -> None:
-        """Everybody has read up to this round, with all relays on."""
+    def waits(self) -> bool:
+        """Whether a letter that a relay has is neither safe nor given up."""
+        return any(
+            letter.posted is not None and letter.safe is None and letter.given_up is None
+            for letter in self.letters.values()
+        )
+
+    def close(self, end: int, kept_rounds: int) -> None:
+        """Everybody has read up to this round, with all relays on. A letter is given up only if a relay had it for as
+        long as relays keep anything, which is kept_rounds at least."""
         for text, letter in self.letters.items():
             if letter.read is None and not letter.excused and letter.posted is not None and letter.posted < end:
                 self.fault(f"{letter.receiver} never had {text!r}, posted in {letter.posted}, safe in {letter.safe}")
-            if letter.safe is None and not letter.excused and letter.posted is not None and letter.posted < end:
-                self.fault(
-                    f"{text!r}, posted in {letter.posted}, was never safe: a relay that came empty does not fill"
-                )
+            self._check_safe(text, letter, end, kept_rounds)
             self._check_delay(text, letter)
         missing = Counter((each.receiver, each.sender) for each in self.letters.values() if each.read is None)
         for pair, told in self.told_lost.items():
             if told > missing[pair]:
                 self.fault(f"{pair[0]} is told that {told} letters of {pair[1]} are lost, and {missing[pair]} are")
         self.counts["never read"] = missing.total()
+
+    def _check_safe(self, text: str, letter: Letter, end: int, kept_rounds: int) -> None:
+        if letter.posted is None or letter.posted >= end or letter.excused or letter.safe is not None:
+            return
+        if letter.given_up is None:
+            self.fault(f"{text!r}, posted in {letter.posted}, was never safe: a relay that came empty does not fill")
+        elif letter.given_up < letter.posted + kept_rounds:
+            self.fault(f"{text!r}, posted in {letter.posted}, was given up in {letter.given_up} already")
 
     def _check_delay(self, text: str, letter: Letter) -> None:
         """Delivery never stops: what a relay took is read soon, whatever burns, by whoever reads."""

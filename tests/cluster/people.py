@@ -87,7 +87,8 @@ class Person:
     async def note_sent(self) -> None:
         if self._agent is not None:
             for sent in await self._agent.sent():
-                self.book.told(sent.text, sent.last_round, self._is_safe(sent), self.office.loop.round())
+                safe, given_up = self._is_safe(sent), bool(sent.given_up)
+                self.book.told(sent.text, sent.last_round, safe, self.office.loop.round(), given_up)
 
     def _is_safe(self, sent: Any) -> bool:
         return bool(sent.state == "posted") if self.office.setting.copies == 1 else bool(sent.is_safe)

@@ -18,7 +18,8 @@ from tests.cluster.play import Length, play
 from tests.cluster.shares import by_hand, measured
 
 _BEFORE, _ROUNDS = 4, 3  # until each of three tokens is in use, one a round; those that are compared
-SHORT = Length(burnings=2, quiet=(2, 3), rest=10)
+SHORT = Length(burnings=2, quiet=(2, 3), rest=(10, 10))
+KEPT = 12  # rounds
 
 
 def test_what_is_safe_outlives_relays_that_burn(micropython_frozen: Path) -> None:
@@ -124,7 +125,7 @@ def _book(change: Callable[[Book], object]) -> list[str]:
     book.burnt(["node-1"], 3)
     book.came("bob", "ada", "letter 1", 4)
     change(book)
-    book.close(20)
+    book.close(20, KEPT)
     return book.wrong
 
 
@@ -170,6 +171,21 @@ def test_a_relay_that_does_not_fill_again_is_noticed() -> None:
 
     (wrong,) = _book(filled)
     assert "'letter 3', posted in 6, was never safe" in wrong
+
+
+@pytest.mark.parametrize(("round_", "wrong"), [(6 + KEPT, []), (5 + KEPT, [f"was given up in {5 + KEPT} already"])])
+def test_a_copy_is_given_up_after_as_long_as_relays_keep_one_and_no_sooner(round_: int, wrong: list[str]) -> None:
+    def given_up(book: Book) -> None:
+        book.came("bob", "ada", "letter 2", 5)
+        book.wrote("ada", "bob", "letter 3", 6)
+        book.told("letter 3", 6, False, 6)
+        book.came("bob", "ada", "letter 3", 7)
+        assert book.waits()
+        book.told("letter 3", 6, False, round_, given_up=True)
+        assert not book.waits()
+
+    found = _book(given_up)
+    assert len(found) == len(wrong) and all(said in each for said, each in zip(wrong, found, strict=True)), found
 
 
 def test_who_is_away_reads_later() -> None:

@@ -62,7 +62,7 @@ def test_what_is_no_address_is_refused(typed: str) -> None:
 
 
 def test_two_ports_are_refused() -> None:
-    with pytest.raises(UsageError, match="leave one of them out"):
+    with pytest.raises(UsageError, match="give the port once"):
         addresses.typed("relay.example.org:9000", 8100, 8100)
 
 

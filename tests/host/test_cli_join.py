@@ -359,7 +359,7 @@ def test_renewing_by_hand(tessera: Desk) -> None:
     tessera.text("issuer", "invite", "issuer", "ben", "-o", "ben.invitation")
     with tessera.serving():
         tessera.text("join", "ben.invitation", "--home", "ben")
-        assert "You have all that can be had by now" in tessera.text("renew", "--home", "ben")
+        assert "You already have all access that is available now" in tessera.text("renew", "--home", "ben")
         tessera.office.clock.now += DAY
         ((epoch, count),) = [tuple(each.values()) for each in tessera.json("renew", "--home", "ben")["tokens"]]
         assert (epoch, count) == (9, 1)
