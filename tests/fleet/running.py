@@ -51,6 +51,12 @@ class MemoryLog:
         self._down = down
         self._wake()
 
+    def another_way(self) -> "MemoryLog":
+        """To the same log, which is down or not by itself."""
+        way = MemoryLog()
+        way.entries, way._followers = self.entries, self._followers
+        return way
+
     async def append(self, entry: bytes, id: bytes) -> None:
         await asyncio.sleep(_STEP)
         if self.down:
@@ -61,7 +67,8 @@ class MemoryLog:
             self._wake()
 
     def _wake(self) -> None:
-        waited, self._followers = self._followers, []
+        waited = self._followers[:]
+        self._followers.clear()
         for follower in waited:
             if not follower.done():
                 follower.set_result(None)

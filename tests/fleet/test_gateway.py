@@ -239,8 +239,7 @@ class CutOff(Play):
 
     def __init__(self, *given: Any, **changes: Any) -> None:
         super().__init__(*given, **changes)
-        self.way = MemoryLog()
-        self.way.entries = self.log.entries
+        self.way = self.log.another_way()
 
     def log_of(self, number: int) -> Log:
         return self.way if number == 2 else self.log

@@ -282,7 +282,7 @@ class Faulty:
         (Unreachable, "--without 2", lambda found: found | {2: None}),
         (UsageError, "gateway 2 serves", lambda found: found | {2: status()}),
         (UsageError, "on that one's host", lambda found: found | {2: status(fault="x", position=9)}),
-        (NotPermitted, "another log", lambda found: found | {2: status(fault="x", chain=bytes(32))}),
+        (NotPermitted, "not this one", lambda found: found | {2: status(fault="x", chain=bytes(32))}),
     ],
 )
 def test_a_repair_begins_from_the_gateway_that_is_furthest_and_only_there(

@@ -366,7 +366,7 @@ def test_renewing_by_hand(tessera: Desk) -> None:
         tessera.text("issuer", "remove", "issuer", "ben")
         line = tessera.refused(5, "renew", "--home", "ben")
         assert "IT has taken you off the list of members" in line
-        assert "lets you write until" in line
+        assert "you can write until" in line
 
 
 def test_a_member_waits_for_others_at_the_service(tessera: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,7 +63,7 @@ def test_an_unknown_scheme_is_refused_and_nothing_is_made(
     [
         (["--storage", "nats://127.0.0.1/berlin"], "a gateway also needs its directory"),
         ([], "does not say what to serve"),
-        (["."], "is not a gateway of a fleet"),
+        (["."], "is no gateway's directory"),
         (["--storage", "gateway"], "is a gateway of a fleet"),
     ],
 )
