@@ -157,6 +157,27 @@ async def _until_unavailable(log: Log) -> None:
             await asyncio.sleep(0.2)
 
 
+async def test_what_a_node_without_a_leader_says_of_the_log_is_not_believed(
+    engine: _Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is as old as its last leader, and a log that seems shorter than it was is a fault."""
+    async with opened(engine) as log:
+        await fill(log, 0, 3)
+        api = log._connection.api
+
+        async def leaderless(question: str, *given: Any) -> Any:
+            answer = await api(question, *given)
+            if question.startswith("STREAM.INFO."):
+                answer = answer | {"cluster": answer["cluster"] | {"leader": ""}}
+            return answer
+
+        monkeypatch.setattr(log._connection, "api", leaderless)
+        with pytest.raises(LogUnavailable, match="have no leader"):
+            await log.last()
+        status = await log.engine()
+        assert status.leader == "" and len(status.nodes) == 3
+
+
 async def test_node_that_hangs_is_left_for_another(engine: _Stream) -> None:
     async with opened(engine) as log:
         await fill(log, 0, 1)

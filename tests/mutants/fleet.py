@@ -109,6 +109,12 @@ CHANGES: Changes = {
             "        if since <= now:\n",
             of("nats_log", "id_that_the_engine_forgot_is_looked_for_before_it_is_appended_again"),
         ),
+        Change(
+            "a-node-without-a-leader-is-believed",
+            "        if state.peers and not state.leader:\n",
+            "        if False:\n",
+            of("nats_log", "what_a_node_without_a_leader_says_of_the_log_is_not_believed"),
+        ),
     ),
     f"{_FLEET}/nats_connection.py": (
         Change(

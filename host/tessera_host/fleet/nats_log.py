@@ -182,7 +182,7 @@ class NatsLog:
     async def engine(self) -> EngineStatus:
         answering = await self._nodes(frozenset())
         try:
-            state = await self._state()
+            state = await self._said()
         except LogUnavailable:
             state = None
         peers = state.peers if state else frozenset(answering)
@@ -313,7 +313,15 @@ class NatsLog:
         return state
 
     async def _state(self) -> _State:
-        """Raises LogUnavailable, NoStream."""
+        """As its leader says. A node without one answers, too, for ever, with what it heard last: by that the log would
+        seem to have lost its end. Raises LogUnavailable, NoStream."""
+        state = await self._said()
+        if state.peers and not state.leader:
+            raise LogUnavailable(f"the nodes with the log '{self._name}' have no leader", "look at its nodes")
+        return state
+
+    async def _said(self) -> _State:
+        """As any node says. Raises LogUnavailable, NoStream."""
         with understood():
             return _state(await self._connection.api(f"STREAM.INFO.{self._name}", {}))
 
