@@ -93,10 +93,36 @@ def test_every_annex_names_roles_recipients_partners_and_losses(cover: str, plac
     assert roles["Controller (GDPR Art. 4(7))"][0].startswith("Berlin office: it decides")
     assert "a processor (Art. 28)" in roles["Operator of a relay"][0]
     assert "members, of the messages" in roles["Recipients (Art. 4(9))"][0]
-    assert roles["Partner organisations"][0].startswith("none: the settings have one roster")
+    assert roles["Partner organisations"][0].startswith("none: the parameters have one roster")
     lost = table(document, "Lost or stolen")
     assert {"A member's device is lost, unlocked", "The issuer's computer is stolen, unlocked"} <= set(lost)
     assert ("A relay is stolen" in lost) == (place != FLEET) and ("A gateway is stolen" in lost) == (place == FLEET)
+
+
+@each()
+def test_an_annex_says_what_addresses_tell_and_what_there_is_of_tokens(cover: str, place: str) -> None:
+    document = annex_of(cover, place)
+    parties = table(document, "What each party can and cannot see")
+    assert "An address seen at both names the member behind a connection" in parties["Operator and issuer together"][0]
+    assert "which posts of an epoch come under one token" in parties["Operator of the relay, with live access"][0]
+    thief = parties["Thief of a gateway, switched off" if place == FLEET else "Thief of the relay, switched off"][0]
+    lost = table(document, "Lost or stolen")
+    stolen = lost["A gateway is stolen" if place == FLEET else "A relay is stolen"][0]
+    traffic = next(
+        row[1]
+        for name, row in table(document, "Provisions and mechanisms").items()
+        if "Art. 5(1) confidentiality" in name
+    )
+    for said in (thief, stolen, traffic):
+        assert ("the marks of tokens" if place == FLEET else "8 bytes of a hash of each token that posted") in said
+
+
+@each()
+def test_figures_that_show_load_and_unsigned_code_are_matters_of_servers(cover: str, place: str) -> None:
+    text = annex_of(cover, place).text()
+    assert ("--metrics-load" in text) == (place == FLEET)
+    assert ("the code is what its operator installed" in text) == (place == FLEET)
+    assert ("boards take no update that the issuer's root key did not sign" in text) == (place != FLEET)
 
 
 # -- retention
@@ -193,7 +219,7 @@ def test_two_gateways_are_not_said_to_bear_a_lying_engine() -> None:
     assert "With two gateways it could make them serve two different batches" in does_not
     assert "the relay is 2 gateways, each with all records" in two.text() and "One gateway and one of the" in two.text()
     assert (
-        "the organisation that signs these settings"
+        "the organisation that signs these parameters"
         in table(two, "Roles and recipients")["Controller (GDPR Art. 4(7))"][0]
     )
 

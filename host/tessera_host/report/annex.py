@@ -134,7 +134,7 @@ def _summary(facts: Facts) -> list[Block]:
         Paragraph(
             "Members of the organisation send each other short end-to-end encrypted messages through a relay that "
             "does not learn who talks to whom. The relay takes messages for tokens that name nobody, keeps them in "
-            f"shared buckets that members read whole, by a key that all of them hold, and {hidden}"
+            f"shared buckets that members read whole, by a reading key that all of them hold, and {hidden}"
         ),
         Bullets(
             [
@@ -174,12 +174,18 @@ def _reading(facts: Facts, symbols: bool) -> list[Block]:
             "card that members hold. Each set names the one before it",
         ),
         ("Bucket, cell", "the shared place that records are posted to; a cell is one bucket in one round"),
-        ("Record, delivery", "240 bytes: one part of a message (a short message is one part) on its way to one member"),
+        ("Record", "240 bytes: one part of a message; a short message is one part"),
+        ("Delivery", "a record that arrives in a cell" + ("; budgets count deliveries" if facts.thresholds else "")),
         ("Cover record", "240 bytes that the relay makes and that only the relay can tell from a record"),
         *copies.words(facts),
         *fleets.words(facts),
         ("Batch", "all records of a cell, real ones and cover, in random order, as everybody reads them"),
         ("Token", "a right to post some records at one relay in one epoch; signed blindly, so that it names nobody"),
+        (
+            "Reading key",
+            "a key that all present members hold; a relay hands out batches to a connection that proves it, and does "
+            "not learn which member that is",
+        ),
         ("Issuer", "IT's machine: it has the root key, the list of members (roster), and signs tokens"),
         ("Root key", "the office's signing key; what it did not sign, neither relays nor members take"),
         ("Checkpoint", "what a relay signs of each epoch that is over; each has a hash of the one before (ledger)"),
@@ -255,7 +261,7 @@ def _retention(facts: Facts, basis: Basis) -> list[Block]:
         ("Keys of records and cover", f"with the records: random keys, one for each epoch, {_erased(facts)}"),
         *([("Use of tokens", f"the open epoch, {in_words(facts.epoch_seconds)}")] if fleets.some_alone(facts) else []),
         *fleets.retention(facts),
-        ("Use of the key to read", "not kept"),
+        ("Use of the reading key", "not kept"),
         *_log_of_a_board(facts),
         ("Checkpoints", "at least 256 epochs on the relay; in an auditor's archive as long as the auditor wishes"),
     ]

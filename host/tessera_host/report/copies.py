@@ -106,7 +106,7 @@ def views(facts: Facts) -> list[tuple[str, str, str]]:
         (
             "Operators of several relays together",
             "at each of them what its operator sees; that connections from one address post to several relays in the "
-            "same rounds, which steady agents do always",
+            "same rounds, which agents do always",
             of_copies,
         )
     ]
@@ -136,8 +136,8 @@ def lost_for_good(facts: Facts) -> str:
     """What the loss of a relay with all that it keeps means."""
     if facts.copies == 1:
         return (
-            "records that nobody had fetched are gone; senders' programs send them again to the relay that takes its "
-            "place"
+            "the records are gone; senders' programs send again whatever the relay may still have held, to the one "
+            "that takes its place, and recipients' programs drop what they have already"
         )
     return (
         f"no message that was called safe is lost, as every record is on {facts.copies} relays; senders' programs fill "

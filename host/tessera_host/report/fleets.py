@@ -153,8 +153,9 @@ def incidents(facts: Facts) -> list[tuple[str, str, str]]:
     return [
         (
             "A gateway is stolen",
-            "ciphertext with bucket and round, for the time that records are kept; nothing that names a sender or a "
-            "recipient. With access to the engine, until the epoch ends, also time and gateway of its records",
+            "ciphertext with bucket and round, for the time that records are kept; of the open epoch, the marks of "
+            "tokens; nothing that names a sender or a recipient. With access to the engine, until the epoch ends, also "
+            "time and gateway of its records",
             "tessera fleet remove, other passwords for the engine's nodes, then tessera relay replace",
         ),
         (
@@ -203,6 +204,14 @@ def _spare(facts: Facts) -> str:
     fewest = _fewest(facts)
     quorum = fewest // 2 + 1 if fewest >= _MAJORITY else 1
     return "One gateway" if fewest - quorum == 1 else f"{fewest - quorum} gateways"
+
+
+def tokens(facts: Facts) -> str:
+    """What whoever has the disk of a relay finds of tokens."""
+    if not some_alone(facts):
+        return "of the open epoch, the marks of tokens"
+    gateway = " (of a gateway, its marks of tokens)" if facts.fleets else ""
+    return f"of the open epoch, 8 bytes of a hash of each token that posted and how much of its quota was used{gateway}"
 
 
 def thief(facts: Facts) -> str:

@@ -20,21 +20,20 @@ def mapping(facts: Facts) -> list[Block]:
         (
             "GDPR Art. 5(1)(c) data minimisation",
             "data “limited to what is necessary”",
-            "Records name no sender and no recipient; buckets are read whole; neither tokens nor the key to read name "
+            "Records name no sender and no recipient; buckets are read whole; neither tokens nor the reading key name "
             "a member; the relay keeps no addresses. What a message needs to arrive is not stored as data about "
             "persons",
         ),
         (
             "GDPR Art. 25(1) data protection by design",
             "measures “designed to implement data-protection principles”",
-            f"{_cover(facts)}, as part of the signed parameters; relays run no code that the issuer's root key did not "
-            "sign; key erasure ends retention",
+            f"{_cover(facts)}, as part of the signed parameters; {_code(facts)}; key erasure ends retention",
         ),
         (
             "GDPR Art. 25(2) data protection by default",
             "“by default, only personal data which are necessary”",
-            f"Cover cannot be switched off; a member's program sends one record for each relay, bucket and round at "
-            f"most; {_day(facts)}plans for fewer than 20 members a bucket are refused unless told otherwise",
+            "Cover cannot be switched off; a member's program sends at most one record in a round to each bucket of "
+            f"each relay; {_day(facts)}plans for fewer than 20 members a bucket are refused unless told otherwise",
         ),
         (
             "GDPR Art. 32(1)(a) pseudonymisation and encryption",
@@ -58,14 +57,16 @@ def mapping(facts: Facts) -> list[Block]:
             "ePrivacy Directive 2002/58/EC Art. 5(1) confidentiality of communications and traffic data",
             "no “listening, tapping, storage or other kinds of interception”",
             "Content is readable by the two members only. Of traffic data the relay stores bucket and round of a "
-            f"record, for {kept} and the open epoch{_everywhere(facts)}{fleets.traffic_data(facts)}. Whether an "
-            "internal relay is a “publicly available” service is a legal question",
+            f"record, for {kept} and the open epoch{_everywhere(facts)}, and {fleets.tokens(facts)}"
+            f"{fleets.traffic_data(facts)}. Whether an internal relay is a “publicly available” service is a "
+            "legal question",
         ),
         (
             "ePrivacy Directive Art. 5(3) terminal equipment",
             "storage “strictly necessary” for a service requested by the user",
-            "The member's program keeps its keystore and nothing else; nothing is read from the device, nothing is "
-            "tracked",
+            "The member's program keeps its keystore, and what the member asks for beside it: settings, an entry that "
+            "starts the agent at login, backups, saved files. Of the device it reads what the member names, and "
+            "nothing is tracked",
         ),
         (
             "CCPA § 1798.140(o) personal information (since the CPRA: § 1798.140(v))",
@@ -87,6 +88,15 @@ def mapping(facts: Facts) -> list[Block]:
 
 def _everywhere(facts: Facts) -> str:
     return f", at each of {facts.copies} relays" if facts.copies > 1 else ""
+
+
+def _code(facts: Facts) -> str:
+    """Of a board its updates are signed; on a server nothing can promise that."""
+    board = "boards take no update that the issuer's root key did not sign"
+    server = "on a server the code is what its operator installed"
+    if facts.server is None:
+        return f"{board}; {server}"
+    return server if facts.server else board
 
 
 def _cover(facts: Facts) -> str:

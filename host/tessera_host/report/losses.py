@@ -59,9 +59,9 @@ def _constant(facts: Facts, basis: Basis) -> list[Block]:
             f"{'Each' if facts.relays > 1 else 'The'} relay publishes {facts.constant} records for each round, always: "
             "cover records fill up what members posted. "
             "A token posts one record in a round at most and a relay takes as many tokens as a batch has records, so "
-            "there are never more real ones. Nothing that is published depends on how many there are: not for "
-            "outsiders, not for members, whatever else they know, not for all other members together. There is no "
-            "budget to keep, for a day or for longer. It does not hold against the operator of the relay."
+            "there are never more real ones. What is published is the same however many are real. So neither outsiders "
+            "nor members learn it, not even all other members together. There is no budget to "
+            "keep, for a day or for longer. It does not hold against the operator of the relay."
         ),
         *copies.seen(facts),
         Table("Constant batches", basis, ("Figure", "Value"), rows, (5, 9)),
@@ -91,7 +91,7 @@ def _day(facts: Facts, basis: Basis) -> list[Block]:
             "members' programs send no more in any 24 hours."
         )
     else:
-        kept = f"Members' programs send no more in any 24 hours than stays within {promised}, the office's setting."
+        kept = f"Members' programs send no more in any 24 hours than stays within {promised}, as the parameters say."
     return [
         Paragraph(
             "The relay publishes, for each bucket and round (a cell), how many records it holds: the real ones and a "
@@ -151,7 +151,8 @@ def _one_delivery(facts: Facts, basis: Basis) -> list[Block]:
     return [
         Paragraph(
             "One real record more or less changes the probability of any count that can be published by a factor of at "
-            f"most e^ε = {_factor(float(epsilon))}, but for a probability of δ = {noise.decimal_up(delta)}. This holds "
+            f"most e^ε = {_factor(float(epsilon))}, beyond which probabilities add up to at most δ = "
+            f"{noise.decimal_up(delta)}. This holds "
             "against outsiders and members, whatever else they know, and against everyone who keeps the counts for "
             "ever; it does not hold against the operator of the relay."
         ),
@@ -170,9 +171,9 @@ def _at_once(facts: Facts, basis: Basis) -> list[Block]:
     return [
         Paragraph(
             "Records of one member that reach one bucket in one round shift a single count by their number, which "
-            "shows more than as many rounds would. Members' programs send one in a round. Nobody counts what a member "
-            "receives; it shows as much as what one sends. The table has the δ of such cases for the ε of a "
-            f"day, {noise.decimal(day_epsilon)}."
+            "shows more than as many rounds would. Members' programs send at most one record in a round to each bucket "
+            "of each relay. Nobody counts what a member receives; it shows as much as what one sends. The table has "
+            f"the δ of such cases for the ε of a day, {noise.decimal(day_epsilon)}."
         ),
         Table("Beyond the day", basis, ("Case", f"δ at ε = {noise.decimal(day_epsilon)}"), rows, (8, 4)),
     ]

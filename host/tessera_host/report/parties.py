@@ -42,7 +42,8 @@ def inventory(facts: Facts) -> list[Block]:
         (
             "Internet addresses",
             "relay, in memory",
-            "of connections that are open; the relay cannot tell whose they are",
+            "of connections that are open; the relay alone cannot tell whose they are. A party that also sees the "
+            "issuer's service can",
             "the connection; written nowhere",
         ),
         (
@@ -63,8 +64,9 @@ def inventory(facts: Facts) -> list[Block]:
         (
             "Invitations",
             "issuer",
-            "name and home relay; until it is used, a secret that lets one person join",
-            "a month after it has expired",
+            "name and home relay; until it is used, a secret that lets one person join, then the public key of the "
+            "member who used it",
+            "a month after it has expired, also if the member was removed before",
         ),
         (
             "Token counts",
@@ -73,19 +75,33 @@ def inventory(facts: Facts) -> list[Block]:
             "until that epoch is over",
         ),
         (
+            "Requests and answers",
+            "issuer",
+            "of a request for tokens: whose it is, while it is open; its digest, and the blind answers with digests of "
+            "what they answer. None says anything about a token",
+            "until the last of their epochs is over; a digest of a request for three epochs",
+        ),
+        (
             "Identity, contacts, messages",
             "the member's own device",
-            "keys, tokens, the office's signed settings, names of contacts, messages sent and received, times of own "
+            "keys, tokens, the office's signed parameters, names of contacts, messages sent and received, times of own "
             "posts within a day; encrypted with a passphrase",
             _at_the_member(facts),
+        ),
+        (
+            "Backups",
+            "whoever made them: a member, IT",
+            "what the member's program or the issuer had then, encrypted with its passphrase",
+            "as long as they are kept: what was removed since is still in them",
         ),
     ]
     return [
         Paragraph(
-            "These are all the data that the relay, the issuer and the members' programs keep. The content of "
-            "messages exists in readable form on the two members' devices only. Connection data beyond it (for "
-            "example flow logs of the office's network or of an internet provider) is outside the system: see “What "
-            "is not covered”."
+            "These are the data about persons that the relay, the issuer and the members' programs keep. What the "
+            "issuer has beside them in its folder (signed sets, a list of relays and their boards) names no member. "
+            "The content of messages exists in readable form on the two members' devices only. Connection data "
+            "beyond it (for example flow logs of the office's network or of an internet provider) is outside the "
+            "system: see “What is not covered”."
         ),
         Table("Data inventory", Basis.STATED, ("Data", "Kept by", "What it is", "Kept for"), rows, (4, 3, 9, 5)),
     ]
@@ -112,7 +128,7 @@ def views(facts: Facts) -> list[Block]:
         (
             "Outsider on the network",
             "that somebody connects to the relay, when, and from which address; how much is downloaded, which is "
-            f"{_count(facts)}; how many frames are sent, unless the member's program runs its steady agent",
+            f"{_count(facts)}; how many frames are sent, unless the member runs the agent",
             "content, senders, recipients, exact numbers of messages; cannot post or fetch",
         ),
         (
@@ -123,10 +139,11 @@ def views(facts: Facts) -> list[Block]:
         ),
         (
             "Operator of the relay, with live access",
-            "addresses and times of connections; that a connection posts a record, and into which bucket; that one "
-            f"reads, and which bucket; how many records of a batch are real{_cohort(facts)}",
-            "which member a token belongs to (blind signatures), which member reads (all prove the same key, and come "
-            "anew each round), which recipient a record is for, any content",
+            "addresses and times of connections; which bucket a connection posts to or reads; which posts of an epoch "
+            "come under one token, so how much one member, whom it cannot name, posts under it; how many records "
+            f"of a batch are real{_cohort(facts)}",
+            "which member a token belongs to (blind signatures), which member reads (all prove the same reading key, "
+            "and each round is a new connection), which recipient a record is for, any content",
         ),
         *copies.views(facts),
         *fleets.views(facts),
@@ -135,33 +152,36 @@ def views(facts: Facts) -> list[Block]:
             "who is a member; when, and from which address, a member's program renews what it holds: at moments drawn "
             "without regard to what the member does, but for a newcomer or somebody who was away and needs a token for "
             "the epoch that is open",
-            "which tokens those are, from which relay one is wanted, how long somebody was away (every visit asks for "
-            "the same), what tokens are used for, any message. It could give one member other settings than the rest: "
-            "the first two who talk notice, as every message carries a mark of the settings, and so does an audit",
+            "which tokens those are, at which relay the member posts, how long somebody was away (every visit asks for "
+            "the same), what tokens are used for, any message. It could give one member other parameters: the first "
+            "two who talk notice, as every message carries a mark of them, and so does an audit",
         ),
         (
             "Operator and issuer together",
-            "both of the above, and the coincidence of times: who asked for tokens when, and when tokens are used. Of "
-            "a member who got a token for the open epoch they could guess, until it ends, which connection is theirs",
-            "a link between a token and the member it was issued to: the blindness holds against any computing power. "
-            "Times are answered by programs that fetch for epochs ahead and use tokens at random times",
+            "both of the above, and the coincidence of addresses and times. An address seen at both names the member "
+            "behind a connection, with its tokens and the buckets that it reads. Of a member who got a token for "
+            "the open epoch they could guess, until it ends, which connection is theirs",
+            "from the tokens themselves, which member one was issued to: the blindness holds against any computing "
+            "power. Times are answered by programs that fetch for epochs ahead and use tokens at random times; "
+            "addresses only by the network (proxy, NAT, Tor)",
         ),
         (
             fleets.thief(facts),
-            f"ciphertext, bucket and round of records still kept, the relay's keys{_wifi(facts)}; with the key to "
-            "read, the published counts, until IT takes the relay off the list, which changes that key",
+            f"ciphertext, bucket and round of records still kept; {fleets.tokens(facts)}; the relay's "
+            f"keys{_wifi(facts)}; with the reading key, the published counts, until IT takes the relay off the list, "
+            "which changes that key",
             f"senders, recipients, content, anything older than {facts.retention_epochs + 1} epochs "
             f"({in_words((facts.retention_epochs + 1) * facts.epoch_seconds)}){_not_erased(facts)}",
         ),
         (
             "Somebody who was a member",
             "what came to them while they were; that relays and service are there",
-            "anything sealed after the epoch in which their membership ended: keys to read, to post and to renew "
-            "change with a removal, however much of the old ones they kept",
+            "anything sealed after the epoch in which their membership ended: the reading key and the keys to post "
+            "and to renew change with a removal, however much of the old ones they kept",
         ),
     ]
     return [
-        Table("What each party can and cannot see", Basis.STATED, ("Party", "Can see", "Cannot see"), rows, (4, 8, 8)),
+        Table("What each party can and cannot see", Basis.STATED, ("Party", "Can see", "Cannot see"), rows, (3, 9, 8)),
     ]
 
 
@@ -200,22 +220,35 @@ def limits(facts: Facts) -> list[Block]:
             [
                 "A member's device that is compromised, lost unlocked, or watched: everything on it is readable there.",
                 "Internet addresses. The relay and the network see them; hiding them is the network's task (proxy, "
-                "NAT, Tor). Flow logs of routers are data of their own.",
-                "That a member posts at all, unless its program runs the steady agent, which sends the same number of "
+                "NAT, Tor). A party that sees a member's address at the issuer's service and at a relay knows whose "
+                "connection it is, even if cryptography links nothing. Flow logs of routers are data of their own.",
+                "That a member posts at all, unless its program runs the agent, which sends the same number of "
                 "frames every round whether or not there is something to say.",
                 "Load and latency of the relay, and “busy” answers, as a signal to somebody who watches them.",
                 "The operator's live view: cover records hide numbers from everyone but the relay itself.",
+                *_monitoring(facts),
                 *([copies.off(facts)] if fleets.some_alone(facts) else []),
                 *fleets.limits(facts),
                 "Deniability: the recipient of a message can prove who signed it.",
-                "Several records of one member in one round and bucket: they shift one count together. The programs "
-                "send one at most; a program that somebody changed could send more.",
+                "Several records of one member in one round and bucket: they shift one count together. Members' "
+                "programs send at most one record in a round to each bucket of each relay; a program that somebody "
+                "changed could send more.",
                 *([] if facts.server else ["Power and radiation of a board that somebody measures from nearby."]),
                 *_erasing(facts),
                 "Whether the law named above applies, and whether the processing as a whole is lawful. This annex is "
                 "technical evidence, not legal advice.",
             ]
         ),
+    ]
+
+
+def _monitoring(facts: Facts) -> list[str]:
+    """What figures for Prometheus show; a board has none."""
+    if facts.server is False:
+        return []
+    return [
+        "Monitoring of a server: with tessera serve --metrics-load its figures tell everybody who reads them how much "
+        "members write. Without that option they tell nothing of it."
     ]
 
 

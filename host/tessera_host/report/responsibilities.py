@@ -11,16 +11,16 @@ from .facts import UNNAMED, Facts
 
 def roles(facts: Facts) -> list[Block]:
     """Controller, processors, recipients."""
-    ours = "the organisation that signs these settings" if facts.organisation == UNNAMED else facts.organisation
+    ours = "the organisation that signs these parameters" if facts.organisation == UNNAMED else facts.organisation
     rows = [
         (
             "Controller (GDPR Art. 4(7))",
-            f"{ours}: it decides on the settings of this annex, keeps the roster and runs the issuer",
+            f"{ours}: it decides on the parameters of this annex, keeps the roster and runs the issuer",
         ),
         (
             "Operator of a relay",
             "the organisation itself, or a third party, which is then in general a processor (Art. 28): it sees "
-            "internet addresses. Neither the settings nor this annex show who runs a relay",
+            "internet addresses. Neither the parameters nor this annex show who runs a relay",
         ),
         *fleets.roles(facts),
         (
@@ -30,7 +30,7 @@ def roles(facts: Facts) -> list[Block]:
         ),
         (
             "Partner organisations",
-            "none: the settings have one roster, and members of another organisation have no place in them",
+            "none: the parameters have one roster, and members of another organisation have no place in them",
         ),
         (
             "Places",
@@ -40,7 +40,7 @@ def roles(facts: Facts) -> list[Block]:
     ]
     return [
         Paragraph(
-            "The settings decide which roles there are. Whether the law names them so is for the reader to judge."
+            "The parameters decide which roles there are. Whether the law names them so is for the reader to judge."
         ),
         Table("Roles and recipients", Basis.STATED, ("Role", "Who, and of what"), rows, (4, 10)),
     ]
@@ -74,8 +74,8 @@ def incidents(facts: Facts) -> list[Block]:
         ),
         (
             "The issuer's computer is stolen, unlocked",
-            "the roster; the key that signs settings and code. No message, and not who wrote to whom",
-            "a new federation: the root key cannot be replaced",
+            "the roster; the key that signs parameters and code. No message, and not who wrote to whom",
+            "a new office: its root key cannot be replaced",
         ),
     ]
     return [
@@ -85,7 +85,8 @@ def incidents(facts: Facts) -> list[Block]:
         ),
         Notice(
             Tone.REMARK,
-            "No loss of a relay or of the issuer's computer shows who wrote to whom, as no party learns it.",
+            "No loss of a relay or of the issuer's computer shows who wrote to whom, as neither relay nor issuer "
+            "learns it.",
         ),
         Table("Lost or stolen", Basis.STATED, ("What", "What that means", "What to do"), rows, (4, 8, 5)),
     ]
@@ -96,7 +97,8 @@ def _relay(facts: Facts) -> list[tuple[str, str, str]]:
     return [
         (
             "A relay is stolen",
-            "ciphertext with bucket and round, for the time that records are kept; nothing that names a sender or a "
+            "ciphertext with bucket and round, for the time that records are kept; of the open epoch, 8 bytes of a "
+            "hash of each token that posted and how much of its quota was used; nothing that names a sender or a "
             f"recipient{_thief_disk(facts)}",
             "tessera relay replace or remove, then push"
             + ("" if facts.server else "; another Wi-Fi password, where the relay had one"),
