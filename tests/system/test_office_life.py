@@ -159,7 +159,7 @@ def test_a_relay_is_stolen_and_keys_get_around(office: Life) -> None:
     assert after["key"] != before["key"]
     day = office.day
     office.json("renew", "--home", "alice")
-    for _ in range(_COMMANDS):  # her program has heard of it, and sends again what nobody had read
+    for _ in range(_COMMANDS):  # her program has heard of it, and sends again what the old one may have held
         office.read("alice")
         office.pass_time(ROUND_SECONDS)
         if "before the theft" in office.read("carol"):
