@@ -173,7 +173,7 @@ async def _measured(office: _Office, most_lost: int) -> Shares:
 
 def table(found: Sequence[Shares]) -> Iterator[str]:
     """Lines of Markdown."""
-    yield "| nodes lost of 5 | " + " | ".join(map(str, range(NODES))) + " |"
+    yield "| relays lost of 5 | " + " | ".join(map(str, range(NODES))) + " |"
     yield "|---" * (NODES + 1) + "|"
     for copies in COPIES:
         for shares in found:
@@ -208,7 +208,7 @@ def picture(found: Sequence[Shares]) -> str:
         axes.figure.set_facecolor("white")  # where the page is dark, too
         axes.set_xticks(lost)
         axes.set_ylim(0, 105)
-        axes.set_xlabel("nodes lost of 5")
+        axes.set_xlabel("relays lost of 5")
         axes.set_ylabel("messages delivered, %")
         axes.legend(loc="lower left", ncols=3, fontsize=7)
 

@@ -46,6 +46,11 @@ def help_of(words: tuple[str, ...], command: Any) -> str:
     return "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
 
 
+def help_of_all(command: Any) -> str:
+    """What `tessera --help` prints before the list of commands, which the page has as links."""
+    return help_of((), command).partition(f"\n\n{next(iter(SECTIONS))}:")[0]
+
+
 def anchor(words: tuple[str, ...]) -> str:
     return "-".join(("tessera", *words))
 
@@ -65,6 +70,7 @@ def page() -> str:
                 links = ", ".join(f"[{' '.join(words)}](#{anchor(words)})" for words in below)
                 lines.append(f"- {links}")
         lines.append("")
+    lines.append(f"## tessera\n\n```text\n{help_of_all(tree())}\n```\n")
     for words, command in found.items():
         lines.append(f"{'##' if len(words) == 1 else '###'} tessera {' '.join(words)}\n")
         lines.append(f"```text\n{help_of(words, command)}\n```\n")

@@ -56,7 +56,8 @@ def agent(
     """Send and receive steadily in the background, until it is stopped.
 
     Every round the same frames leave this computer, whether you have something to say or not, so that nobody on the
-    network can tell when you write. send, inbox and chat work through it and need no passphrase then.
+    network can tell when you write. send, sent, inbox, chat, budget, resend and contact list work through it and need
+    no passphrase then.
     """
     if sum((show_status, stop, install, print_unit)) > 1:
         raise UsageError("--status, --stop, --install and --print do not go together", "give one of them")

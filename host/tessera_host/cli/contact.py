@@ -31,7 +31,7 @@ _KINDS = (meeting.INVITE, meeting.ANSWER, meeting.CONFIRM)  # a later one of the
 NameOrCard = Annotated[
     str,
     typer.Argument(
-        metavar="NAME_OR_CARD", help="Your name for the person whom you invite, or the card that you were given."
+        metavar="NAME_OR_CARD", help="Your name for the person whom you want to meet, or the card that you were given."
     ),
 ]
 Via = Annotated[
@@ -60,7 +60,7 @@ def contact_add(
         typer.Option(
             "--as",
             metavar="NAME",
-            help="Your name for the inviter; by default the name in the card.",
+            help="Your name for the person whose card you take; by default the name in the card.",
             callback=composed,
         ),
     ] = None,
@@ -70,7 +70,7 @@ def contact_add(
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
-    """Meet someone. Both sides run this: one with a NAME, the other with the CARD that this makes.
+    """Meet someone. One side gives a NAME and gets a card; the other gives that CARD. With --via both give names.
 
     Three cards go back and forth (invite, answer, confirm), as text, code or file; then you compare six words. You can
     interrupt it at any point: it goes on with the same command or with the next card.
@@ -96,7 +96,7 @@ def contact_rekey(
     contact: ContactName,
     home: Home,
     card: Annotated[
-        str | None, typer.Argument(metavar="[CARD]", help="The contact's invite, if the contact began.")
+        str | None, typer.Argument(metavar="[CARD]", help="The contact's first card, if the contact began.")
     ] = None,
     via: Via = None,
     no_wait: NoWait = False,

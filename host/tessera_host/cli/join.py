@@ -41,6 +41,7 @@ from .options import (
     Json,
     NextFileOut,
     PassphraseFile,
+    RenewalOut,
     composed,
 )
 from .output import end_with, show
@@ -340,7 +341,7 @@ def renew(
             metavar="[FILE]", help="The file that IT gave you; without it, the issuer is asked over the network."
         ),
     ] = None,
-    out: NextFileOut = None,
+    out: RenewalOut = None,
     passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:

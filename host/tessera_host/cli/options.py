@@ -42,6 +42,7 @@ def _out(text: str) -> Any:
 
 CardOut = Annotated[Path | None, _out("New file for the card; without it, it is printed.")]
 NextFileOut = Annotated[Path | None, _out("When joining by files: new file for what goes to IT next.")]
+RenewalOut = Annotated[Path | None, _out("Without the issuer's service: new file for what goes to IT next.")]
 InvitationOut = Annotated[Path | None, _out("New file for the invitation; without it, it is printed.")]
 ReplyOut = Annotated[Path | None, _out("New file for the reply; without it, it is printed.")]
 PlanOut = Annotated[Path | None, _out("Write the plan here, for issuer init.")]

@@ -223,8 +223,7 @@ def _megabytes(plan: Plan) -> str:
 
 
 def _latency(plan: Plan) -> str:
-    seconds = figures.LATENCY_ROUNDS * plan.choice.round_seconds
-    return f"≤ {duration.in_words(seconds)}"
+    return f"≤ {figures.LATENCY_ROUNDS * plan.choice.round_seconds + figures.LATENCY_SECONDS:,} seconds"
 
 
 def _guess(of: str) -> Callable[[Plan], str]:

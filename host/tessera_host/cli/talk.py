@@ -66,7 +66,7 @@ def end_with_splits(names: Iterable[str]) -> None:
 
 
 def budget(home: Home, passphrase_file: PassphraseFile = None, as_json: Json = False) -> None:
-    """Show how many messages you have sent today, and how many your office allows."""
+    """Show how many messages you have sent today, and how many can leave in a day."""
 
     async def telling() -> None:
         async with talk(home, passphrase_file) as by:
