@@ -9,6 +9,7 @@ Requests, by their field `do`: status · invite · drain · remove (gateway) · 
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -28,21 +29,12 @@ ANSWER_SECONDS = 30.0  # the others may have to be asked first, and the log to t
 Answer = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
-class Control:
-    """An asynchronous context manager, inside of which a running gateway is asked at its directory."""
+class _Answering(ABC):
+    """An asynchronous context manager, inside of which requests at a gateway's directory are answered."""
 
-    def __init__(self, gateway: Operated, looking: Looking, directory: Path) -> None:
-        self._gateway = gateway
-        self._looking = looking
+    def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._server: Server | None = None
-        self._answers: dict[str, Answer] = {
-            "status": self._status,
-            "invite": self._invite,
-            "drain": self._drain,
-            "remove": self._remove,
-            "repair": self._repair,
-        }
 
     async def __aenter__(self) -> Self:
         """Raises KeystoreError if another process answers there."""
@@ -56,6 +48,25 @@ class Control:
     async def _converse(self, connection: Connection) -> None:
         async for request in connection:
             await connection.send(await self._answer(request))
+
+    @abstractmethod
+    async def _answer(self, request: dict[str, Any]) -> dict[str, Any]: ...
+
+
+class Control(_Answering):
+    """For a gateway that runs."""
+
+    def __init__(self, gateway: Operated, looking: Looking, directory: Path) -> None:
+        super().__init__(directory)
+        self._gateway = gateway
+        self._looking = looking
+        self._answers: dict[str, Answer] = {
+            "status": self._status,
+            "invite": self._invite,
+            "drain": self._drain,
+            "remove": self._remove,
+            "repair": self._repair,
+        }
 
     async def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
         try:
@@ -105,28 +116,16 @@ class Control:
         return {"storage": url, "gateway": self._gateway.number, "position": self._gateway.state.position, "left": left}
 
 
-class Waiting:
-    """An asynchronous context manager for a gateway that started and has no engine yet: whatever it is asked, it
-    answers that it waits, and why."""
+class Waiting(_Answering):
+    """For a gateway that started and has no engine yet: whatever it is asked, it answers that it waits, and why."""
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._server: Server | None = None
+        super().__init__(directory)
         self.why = "it has not answered yet"
 
-    async def __aenter__(self) -> Self:
-        """Raises KeystoreError if another process answers there."""
-        self._server = await local_socket.serve_beside(PURPOSE, self._directory, self._converse)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        assert self._server is not None
-        await self._server.close()
-
-    async def _converse(self, connection: Connection) -> None:
-        async for _ in connection:
-            waits = f"the gateway in {self._directory} waits for the engine: {self.why}"
-            await connection.send(_refusal(Unreachable(waits, "start the engine's nodes; it goes on by itself then")))
+    async def _answer(self, _: dict[str, Any]) -> dict[str, Any]:
+        waits = f"the gateway in {self._directory} waits for the engine: {self.why}"
+        return _refusal(Unreachable(waits, "start the engine's nodes; it goes on by itself then"))
 
 
 def _refusal(error: TesseraError) -> dict[str, Any]:
