@@ -113,7 +113,7 @@ CHANGES: Changes = {
             "a-node-without-a-leader-is-believed",
             "        if state.peers and not state.leader:\n",
             "        if False:\n",
-            of("nats_log", "what_a_node_without_a_leader_says_of_the_log_is_not_believed"),
+            of("nats_log", "what_a_node_without_a_leader_says_of_the_log_is_not_believed_and_it_is_left_for_another"),
         ),
     ),
     f"{_FLEET}/nats_connection.py": (

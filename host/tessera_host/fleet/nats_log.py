@@ -317,6 +317,7 @@ class NatsLog:
         seem to have lost its end. Raises LogUnavailable, NoStream."""
         state = await self._said()
         if state.peers and not state.leader:
+            await self._connection.leave_in_time()  # so says a node that the others do not reach, too
             raise LogUnavailable(f"the nodes with the log '{self._name}' have no leader", "look at its nodes")
         return state
 
