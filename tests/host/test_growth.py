@@ -1,7 +1,6 @@
 """The model of docs/growth.md: its parts against what they can be computed from otherwise, and the page itself."""
 
 import json
-import math
 from dataclasses import replace
 from fractions import Fraction
 
@@ -86,13 +85,10 @@ def test_the_page_is_what_the_model_makes_of_what_was_measured() -> None:
     assert growth.PAGE.read_text() == growth.page(found)
 
 
-def test_the_model_says_what_ten_thousand_agents_and_more_took_within_a_quarter() -> None:
-    """Of a server that was measured apart from the model's costs; and of the model's own run, if one is kept."""
-    found = json.loads(growth.KEPT.read_text())
-    runs = [(said, measured) for _, said, measured in growth.earlier(growth.costs_of(found))]
-    assert len(runs) == 2
-    if "proof" in found:
-        assert found["proof"]["members"] >= 10_000 and not found["proof"]["failed"]
-        runs += [(found["proof"][what]["said"], found["proof"][what]["measured"]) for what in ("cores", "egress")]
-    for said, measured in runs:
-        assert math.isclose(said, measured, rel_tol=0.25)
+def test_the_model_says_what_ten_thousand_agents_took_within_a_quarter() -> None:
+    """Of a run of their server, measured apart from the model's costs."""
+    proof = json.loads(growth.KEPT.read_text())["proof"]
+    assert proof["members"] >= 10_000 and not proof["failed"]
+    for what in ("cores", "egress"):
+        said, measured = proof[what]["said"], proof[what]["measured"]
+        assert abs(said / measured - 1) <= growth.MOST_ERROR

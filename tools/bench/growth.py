@@ -53,7 +53,6 @@ from tools.bench.serving import ROUND_SECONDS, Serving, serving
 
 KEPT = Path(__file__).with_suffix(".json")
 PAGE, PLOT = ROOT / "docs/growth.md", ROOT / "docs/growth-model.svg"
-AGENTS = ROOT / "docs/measurements/agents.json"
 MARKS = "<!-- made by tools/bench/growth.py: begin -->", "<!-- end -->"
 
 DAY_SECONDS = 86_400
@@ -73,7 +72,6 @@ RATE = 20.0  # sessions a second, in which costs are measured
 VISITED = 10_000  # the roster of the issuer whose visits are
 PROOF_MEMBERS = 10_000
 MOST_ERROR = 0.25
-MOST_ROUNDED = 0.1  # a share of a core that is kept with two digits says less below
 
 # Bytes from a server: nonce and reply of a handshake, and answers to AUTH, INFO and VOID or POST.
 _HANDSHAKE_BYTES = 16 + 65
@@ -268,7 +266,6 @@ def markdown(costs: Costs, found: dict[str, Any]) -> str:
             MARKS[0],
             _costs_text(costs),
             _markdown(HEADINGS, table_rows(costs)),
-            *_earlier_text(costs),
             *_proof_text(found),
             *_hour_text(found),
             MARKS[1],
@@ -295,28 +292,6 @@ def _costs_text(costs: Costs) -> str:
     )
 
 
-def earlier(costs: Costs) -> list[tuple[int, float, float]]:
-    """(members, of a core by the model, measured) of the runs of docs/measurements/agents.json that took more than a
-    tenth of a core: agents that send VOID, in two buckets, each ten minutes."""
-    kept = json.loads(AGENTS.read_text())
-    rows = [(int(row[0].replace(",", "")), float(row[3])) for row in kept["tables"][0]["rows"]]
-    frames = frames_a_cell(0.0)
-    session = costs.posting + costs.reading + (frames + 1) * costs.frame
-    return [(size, costs.idle + size / ROUNDS * session, share) for size, share in rows if share > MOST_ROUNDED]
-
-
-def _earlier_text(costs: Costs) -> list[str]:
-    rows = [
-        [f"{size:,}", f"{said:.2f}", f"{share:.2f}", f"{said / share - 1:+.0%}"] for size, said, share in earlier(costs)
-    ]
-    date = json.loads(AGENTS.read_text())["date"]
-    text = (
-        f"Held against the runs of [measurements.md](measurements.md), of {date}: members' agents at their rhythm, ten "
-        "minutes each, none failed; share of a core:"
-    )
-    return [text, _markdown(("members", "the model", "measured", ""), rows)]
-
-
 def _proof_text(found: dict[str, Any]) -> list[str]:
     if "proof" not in found:
         return []
@@ -337,7 +312,11 @@ def _hour_text(found: dict[str, Any]) -> list[str]:
     if "hour" not in found:
         return []
     rows = [fetching.cells(row) for row in found["hour"]]
-    text = f"All of an office fetch their tokens (`tools/bench/fetching.py`, on {found['hour'][0]['date']}):"
+    text = (
+        f"All of an office fetch their tokens (`tools/bench/fetching.py`, on {found['hour'][0]['date']}): each run is a "
+        "minute of visits at the rate at which they would take an hour. Who found no place and came again a minute later "
+        "is counted in its time, which in an hour would be an hour's end once."
+    )
     return [text, _markdown(fetching.HEADINGS, rows)]
 
 
