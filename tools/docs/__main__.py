@@ -2,7 +2,7 @@
 
 python -m tools.docs                writes them
 python -m tools.docs --check        writes nothing; exit status 1 if one differs from what would be written
-python -m tools.docs --take FILE    takes build/bench.json or build/bench-device.json into docs/measurements first
+python -m tools.docs --take FILE    takes build/bench.json, bench-device or bench-fleet into docs/measurements first
 """
 
 import argparse

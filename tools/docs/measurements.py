@@ -51,7 +51,12 @@ def take(file: Path) -> None:
     if commit.endswith("-dirty"):
         sys.exit(f"{file}: the tree has uncommitted changes. Commit, measure again, then take the figures.")
     found = json.loads(file.read_text())
-    name, tables = ("device", device_tables(found)) if "figures" in found else ("core", core_tables(found))
+    kinds = {
+        "figures": ("device", device_tables),
+        "bare_single": ("fleet", fleet_tables),
+        "core": ("core", core_tables),
+    }
+    name, tables = next((name, made(found)) for key, (name, made) in kinds.items() if key in found)
     path = FOLDER / f"{name}.json"
     kept = json.loads(path.read_text())
     kept |= {"commit": commit, "date": str(datetime.date.today()), "machine": _machine(), "tables": tables}
@@ -73,6 +78,13 @@ def device_tables(found: dict[str, Any]) -> list[Table]:
     ]
     head = ["the curve, cycles", "libsecp256k1's field", "ours", "at 125 MHz", "at 200 MHz, computed"]
     return [{"head": head, "rows": curve}, {"head": ["the relay", "cycles", "at 125 MHz"], "rows": whole}]
+
+
+def fleet_tables(found: dict[str, Any]) -> list[Table]:
+    """Of build/bench-fleet.json."""
+    from tools.bench.fleet import rows
+
+    return [{"head": ["", "measured", "held against"], "rows": [list(row) for row in rows(found)]}]
 
 
 def core_tables(found: dict[str, Any]) -> list[Table]:
