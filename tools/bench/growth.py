@@ -313,9 +313,9 @@ def _hour_text(found: dict[str, Any]) -> list[str]:
         return []
     rows = [fetching.cells(row) for row in found["hour"]]
     text = (
-        f"All of an office fetch their tokens (`tools/bench/fetching.py`, on {found['hour'][0]['date']}): each run is a "
-        "minute of visits at the rate at which they would take an hour. Who found no place and came again a minute later "
-        "is counted in its time, which in an hour would be an hour's end once."
+        f"All of an office fetch their tokens (`tools/bench/fetching.py`, on {found['hour'][0]['date']}). Each run is "
+        "a minute of visits, as many a second as would take an hour. Who found no place came again a minute later: "
+        "that lengthens such a run much, and an hour little."
     )
     return [text, _markdown(fetching.HEADINGS, rows)]
 
