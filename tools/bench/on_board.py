@@ -302,11 +302,13 @@ def fetch(relay, session, proof, round_):
     delivery = relay.fetch(session, wire.fetch(0, round_, round_ + 1, proof))
     count = None
     while delivery.next_frame(cells):
+        first = count is None
+        if first:
+            count = int.from_bytes(cells.buffer[5:7], "big")
         session.channel.seal_in_place(cells.buffer)
         frames.append((mem32[_CYCLES] - start & 0xFFFFFFFF) - _overhead)
         start = mem32[_CYCLES]
-        if count is None:
-            count = int.from_bytes(cells.buffer[5:7], "big")
+        if first:
             gc.collect()
             collection = (mem32[_CYCLES] - start & 0xFFFFFFFF) - _overhead
             start = mem32[_CYCLES]
