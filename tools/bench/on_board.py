@@ -320,6 +320,7 @@ def fetches(relay, cells):
     proof = read_proof(office.READING_KEY, channel.handshake_hash)
     rule = relay.parameters.rule(relay.epoch)
     say("candidates", rule.constant or len(rule.thresholds) // 8)
+    gc.collect()  # as the server does after each answer
     for round_ in range(relay.first_round, relay.first_round + cells):
         count, real, collection, frames = fetch(relay, session, proof, round_)
         figures = {"collection": collection, "first_frame": frames[0], "frames": frames[1:]}
