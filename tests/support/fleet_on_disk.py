@@ -55,6 +55,11 @@ class GatewayProcess:
         return self._said.read_text(errors="replace") if self._said.exists() else ""
 
     @property
+    def pid(self) -> int:
+        assert self._process
+        return self._process.pid
+
+    @property
     def cpu_seconds(self) -> float:
         assert self._process
         return cpu_seconds_of(self._process)

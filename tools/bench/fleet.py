@@ -14,6 +14,10 @@ waits for a replay. Both of them are counted in posts, that is in frames of the 
   this. An entry of a gateway holds what came in a tick, dozens of frames, and the engine is asked once for all of them.
 - *An entry a post*, with as many posts in flight. It is what the fleet was held against at first, under the limit's
   name: but there the engine has a message for every post, so it says what a tick saves, not what the log could take.
+
+Because all share two processors, more gateways can hardly do more. So each number of them is measured once more with
+SLOW of a processor for each gateway (share.py), which leaves the rest to engine and members, as hosts of their own
+would: that says how a fleet grows.
 """
 
 import argparse
@@ -42,12 +46,13 @@ from tests.support.fleet_on_disk import GatewayProcess, grown
 from tests.support.nats_nodes import NatsNodes
 from tests.support.ports import free_ports
 from tests.support.server_on_disk import make_server
-from tools.bench import ROOT, fleet_load
+from tools.bench import ROOT, fleet_load, share
 from tools.bench.full_relay import NOISE_TABLE
 
 TOKENS, IN_FLIGHT, BURSTS = 1800, 450, 3  # of all gateways together; one answers BUSY when 500 frames wait
 _KEEP_SECONDS = 5.0
 FETCHERS, SECONDS = 72, 4.0
+SLOW = 0.2  # of a processor
 ROUND_SECONDS, EPOCH_ROUNDS, RETENTION = 20, 200, 3
 FRAME_ENTRY_BYTES = LEAST_BYTES + FRAME_BYTES  # an entry of one frame
 _KEPT_SECONDS = (RETENTION + 1) * EPOCH_ROUNDS * ROUND_SECONDS  # of a log, as gateways ask for it
@@ -106,6 +111,12 @@ class Fleet:
     def next_round(self) -> float:
         """When every gateway will have opened the next one."""
         return time.time() + ROUND_SECONDS - (time.time() - self._genesis) % ROUND_SECONDS + 1
+
+    @contextmanager
+    def slow(self) -> Iterator[None]:
+        """A block in which each gateway has SLOW of a processor."""
+        with share.of_a_processor(SLOW, [gateway.pid for gateway in self.gateways]):
+            yield
 
     def fetch(self) -> dict[str, float]:
         """Bytes a second that all serve, and the cores that they take for it."""
@@ -215,7 +226,8 @@ def running(nodes: NatsNodes | None, gateways: int, name: str = "") -> Iterator[
 
 
 def posts(fleet: Fleet, half: bool = False) -> dict[str, Any]:
-    """The best of some bursts, each in a round of its own; half: and one at half of that rate."""
+    """The best of some bursts, each in a round of its own; half: and one at half of that rate; and one of slow
+    gateways, if there can be such."""
     members = Members(fleet)
     try:
         bursts = []
@@ -227,9 +239,22 @@ def posts(fleet: Fleet, half: bool = False) -> dict[str, Any]:
         best["all"] = [burst["per_second"] for burst in bursts]
         if half:
             best["half"] = members.burst(best["per_second"] / 2)
+            members.wait_for_round()
+        if share.is_possible():
+            with fleet.slow():
+                best["slow"] = members.burst()
         return best
     finally:
         members.stop()
+
+
+def fetches(fleet: Fleet, name: str) -> dict[str, dict[str, float]]:
+    """By name, and by that of slow gateways if there can be such."""
+    found = {name: fleet.fetch()}
+    if share.is_possible():
+        with fleet.slow():
+            found[f"{name}_slow"] = fleet.fetch()
+    return found
 
 
 def bare(folder: Path, nodes: NatsNodes, name: str, sizes: list[int]) -> dict[str, Any]:
@@ -254,7 +279,7 @@ def figures() -> dict[str, Any]:
     result: dict[str, Any] = {"cores_of_this_computer": _CORES, "in_flight": IN_FLIGHT}
     with running(None, 1) as alone:
         result["sqlite"] = posts(alone)
-        result["fetch_sqlite"] = alone.fetch()
+        result |= fetches(alone, "fetch_sqlite")
     with tempfile.TemporaryDirectory(prefix="tessera-bench-") as folder:
         nodes = NatsNodes(Path(folder) / "nodes")
         try:
@@ -262,7 +287,7 @@ def figures() -> dict[str, Any]:
             for gateways in (1, 2, 3):
                 with running(nodes, gateways, f"fleet-{gateways}") as fleet:
                     result[f"posts_{gateways}"] = posts(fleet, half=gateways == 3)
-                    result[f"fetch_{gateways}"] = fleet.fetch()
+                    result |= fetches(fleet, f"fetch_{gateways}")
             result["bare"] = bare(Path(folder), nodes, "bare", result["posts_3"]["entry_bytes"])
             result["bare_single"] = bare(Path(folder), nodes, "bare-single", [FRAME_ENTRY_BYTES])
         finally:
@@ -287,12 +312,19 @@ def rows(found: dict[str, Any]) -> list[tuple[str, str, str]]:
         ("the most of that, as all share these processors", f"{_all_cpu(single) / _all_cpu(three):.0%}", ""),
         ("three gateways at half of that", _rate(three["half"]), f"p99 ≤ {MOST_P99_MS} ms"),
     ]
-    for name in ("sqlite", 1, 2, 3):
-        load = found[f"fetch_{name}"]
-        a_core = load["bytes_per_second"] / max(load["cores"], 0.01) / 1e6
-        which = "one relay on SQLite" if name == "sqlite" else f"{name} on three nodes"
-        served = f"{load['bytes_per_second'] / 1e6:.1f} MB/s, {a_core:.1f} a core; {load['cores']:.2f} cores"
-        made.append((f"FETCH, {which}, {FETCHERS} connections", served, ""))
+    which = {"sqlite": "one relay on SQLite"} | {str(number): f"{number} on three nodes" for number in (1, 2, 3)}
+    fetched = {name: found[f"fetch_{name}"] for name in which}
+    made += [(f"FETCH, {which[name]}, {FETCHERS} connections", _served(load), "") for name, load in fetched.items()]
+    if "slow" in alone:
+        of_each = f"{SLOW} processors for each"
+        posted = {name: (alone if name == "sqlite" else found[f"posts_{name}"])["slow"] for name in which}
+        fetched = {name: found[f"fetch_{name}_slow"] for name in which}
+        for name, load in posted.items():
+            of_one = load["per_second"] / posted["1"]["per_second"]
+            made.append((f"POST, {which[name]}, {of_each}", _rate(load), f"{of_one:.2f} of one gateway's"))
+        for name, load in fetched.items():
+            of_one = load["bytes_per_second"] / fetched["1"]["bytes_per_second"]
+            made.append((f"FETCH, {which[name]}, {of_each}", _served(load), f"{of_one:.2f} of one gateway's"))
     return made
 
 
@@ -302,6 +334,11 @@ def _rate(load: dict[str, Any]) -> str:
     cpu = ", ".join(f"{name} {spent:.0f}" for name, spent in load["cpu_us_a_post"].items())
     times = f"p50 {load['p50_ms']:.0f}, p99 {load['p99_ms']:.0f} ms"
     return f"{load['per_second']:,.0f}/s; {times}{cores}{failed}; µs a post: {cpu}"
+
+
+def _served(load: dict[str, float]) -> str:
+    a_core = load["bytes_per_second"] / max(load["cores"], 0.01) / 1e6
+    return f"{load['bytes_per_second'] / 1e6:.1f} MB/s, {a_core:.1f} a core; {load['cores']:.2f} cores"
 
 
 def _all_cpu(load: dict[str, Any]) -> float:
