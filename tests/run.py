@@ -142,15 +142,16 @@ def programs(name: str, commands: list[tuple[str | Path, ...]]) -> Beside:
 
 
 def types() -> Beside:
-    """mypy as it is set up, the host package once more as other platforms see it, and the stubs of the core. A cache
-    each: mypy forgets what it knew of a module when the platform changes."""
+    """mypy as it is set up, the host package once more as other platforms see it, the stubs of the core, and calls in
+    what runs seldom. A cache each: mypy forgets what it knew of a module when the platform changes."""
     mypy = ("-m", "mypy", "--no-error-summary")
     as_here, *others = (
         (*mypy, "--platform", platform, "--cache-dir", f".mypy_cache/{platform}") for platform in PLATFORMS
     )
     stubs = sorted(f"tessera.{stub.stem}" for stub in (ROOT / "firmware" / "tessera").glob("[!_]*.pyi"))
     stubtest = ("-m", "mypy.stubtest", "--concise", "--mypy-config-file", "pyproject.toml", *stubs)
-    return check("types", as_here, *((*command, "host/tessera_host") for command in others), stubtest)
+    calls = ("-m", "tests.calls")
+    return check("types", as_here, *((*command, "host/tessera_host") for command in others), stubtest, calls)
 
 
 def mpy_cross() -> Beside:

@@ -81,7 +81,7 @@ class Play:
                 await self._until_letters(lives)
             finally:
                 await stop(*lives, reading)
-            self.letters.close(end)
+            self.letters.close(end, self.office.setting.epoch_rounds * self.office.setting.retention_epochs)
         for gateway in self.office.gateways.values():
             gateway.kill()
         self.book.close(set(self.office.gateways), read)

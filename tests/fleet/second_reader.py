@@ -54,11 +54,11 @@ def entry(log_key: bytes, sealed: bytes, quick: bool = False) -> Read:
     """ValueError if it does not open. quick: by the library's AES-GCM-SIV, for thousands of entries."""
     clear, nonce, rest = sealed[:15], sealed[15:27], sealed[27:]
     plain = AESGCMSIV(log_key).decrypt(nonce, rest, clear) if quick else unseal(log_key, nonce, rest, clear)
-    clear_fields = [integer(each) for each in cut(clear, 1, 4, 2, 8)]
+    version, epoch, gateway, counter = (integer(each) for each in cut(clear, 1, 4, 2, 8))
     last, chain, body = plain[:8], plain[8:40], plain[40:]
     assert len(body) % FRAME == 0
     found = [frame(body[at : at + FRAME]) for at in range(0, len(body), FRAME)]
-    return Read(*clear_fields, integer(last), chain, found)
+    return Read(version, epoch, gateway, counter, integer(last), chain, found)
 
 
 def entry_id(sealed: bytes) -> bytes:

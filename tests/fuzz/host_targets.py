@@ -940,7 +940,8 @@ class IssuerFrames(Target):
             if isinstance(message, ValueError):
                 return
             if isinstance(message, tuple):
-                self._check(*message, taken, most)
+                kind, body = message
+                self._check(kind, body, taken, most)
                 taken = []
 
     def _check(self, kind: int, body: bytes, frames: list[bytes], most: int) -> None:

@@ -209,7 +209,7 @@ def _adopt_anything(self: Any, blob: bytes, epoch: int) -> None:
 def _open_anything(step: Any, epoch: int, index: int, record: bytes) -> Any:
     plaintext = AESGCMSIV(step.key).decrypt(bytes(12), record[8:], step.tag)
     *head, length = records._HEAD.unpack_from(plaintext)
-    return records.Part(*head, plaintext[8 : 8 + length]), None
+    return records.Part(*[*head, plaintext[8 : 8 + length]]), None
 
 
 def _prove_anything(contact: Any, closing: Any, part: Any, payloads: list[bytes]) -> bool:

@@ -159,7 +159,7 @@ class FastRelay:
     def looks(self) -> list[Look]:
         said = (self.folder / "said").read_text(errors="replace")
         looks = [list(map(int, found.groups())) for found in _LOOK.finditer(said)]
-        return [Look(*look[:5], _FREE_BLOCK_BYTES * look[5]) for look in looks]
+        return [Look(*[*numbers, _FREE_BLOCK_BYTES * blocks]) for *numbers, blocks in looks]
 
     def complaints(self) -> list[str]:
         """What it printed that it should not have; a power cut may have torn a line."""

@@ -137,10 +137,12 @@ class FakeFederation:
         head, rest, columns = encode(fields | more)
         return Parameters(head + curve.sign(root, digest(head), bytes(32)) + rest + columns)
 
-    def _column(self, fields: dict[str, Any], *relay: Any) -> bytes:
+    def _column(self, fields: dict[str, Any], relay_id: int, static_key: bytes) -> bytes:
         epochs = range(fields["first_epoch"], fields["first_epoch"] + fields["epochs"])
         secrets_ = (
-            blind.epoch_secret(self.master, fields["federation_id"], fields["generation"], epoch, *relay, cohort)
+            blind.epoch_secret(
+                self.master, fields["federation_id"], fields["generation"], epoch, relay_id, static_key, cohort
+            )
             for epoch in epochs
             for cohort in range(1 << log2_cohorts(fields["members"]))
         )
