@@ -1,11 +1,13 @@
 """The console of a relay on an emulated board, for tests: a command and its answer."""
 
+import contextlib
 import json
 from typing import Any
 
 from tools.emulator.board import Board
 
 PATIENCE_SECONDS = 120  # of the board
+_ATTEMPTS = 3
 
 
 class RefusedCommand(Exception):
@@ -28,6 +30,10 @@ def ask(board: Board, line: str) -> tuple[list[str], dict[str, Any]]:
 
 
 def status(board: Board) -> dict[str, Any]:
+    """The radio's driver prints in C, perhaps into an answer: it is asked for again, as the product does."""
+    for _ in range(_ATTEMPTS - 1):
+        with contextlib.suppress(json.JSONDecodeError):
+            return ask(board, "status")[1]
     return ask(board, "status")[1]
 
 
