@@ -339,7 +339,7 @@ def fleet_status(
     """Show how the gateways and the engine of a fleet do, asked through the gateway that runs in this directory.
 
     Exit code 9 if there is something to look at; --json has it as codes: unreachable, fault, differs, behind, clock,
-    no-token-key, versions, engine-away, no-quorum, engine-node; and few, which is no fault.
+    no-token-key, versions, engine-away, no-quorum, engine-refused, engine-node; and few, which is no fault.
     """
     if watch and as_json:
         raise UsageError("--watch is for a person", "leave it out with --json")
