@@ -362,6 +362,14 @@ def test_a_log_is_the_same_one_whichever_node_is_named_first() -> None:
     assert not engines.is_same("nats://a,b,c/berlin", "sqlite:///a/berlin.db")
 
 
+def test_a_gateway_that_alone_is_at_fault_is_to_be_removed_and_a_log_that_is_broken_for_all_repaired() -> None:
+    broken = status(fault="the engine lost something")
+    (alone,) = operated.remarks(three().state, {1: status(), 2: broken, 3: status()}, WELL)
+    assert "fleet remove DIR 2, on another one's host" in alone.text and "repair" not in alone.text
+    for remark in operated.remarks(three().state, {1: broken, 2: broken, 3: broken}, WELL):
+        assert "fleet repair DIR" in remark.text
+
+
 def test_a_gateway_that_was_repaired_is_to_be_started_and_not_repaired_again() -> None:
     found: dict[int, GatewayStatus | None] = {1: status(), 2: status(), 3: status(fault=operated.REPAIRED)}
     (remark,) = operated.remarks(three().state, found, WELL)

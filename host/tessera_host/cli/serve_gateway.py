@@ -250,6 +250,6 @@ class _Serving:
             typer.echo(announcement.READY)
 
     def _at_fault(self, running: Operated, error: TesseraError) -> None:
-        running.fault = error.message
+        running.fault = str(error)  # whoever looks from another host has not its log
         running.door.close()
         warn(self._log, "fault", f"this gateway serves no more: {error.message}", error.hint)

@@ -324,7 +324,11 @@ def _gateways(state: State, found: Mapping[int, GatewayStatus | None], is_whole:
             yield Remark("unreachable", f"gateway {number} does not answer: {do}")
             continue
         if status.fault:
-            do = "" if status.fault == REPAIRED else "; tessera fleet repair DIR"
+            do = "; tessera fleet repair DIR"
+            if status.fault == REPAIRED:
+                do = ""
+            elif any(other and not other.fault for other in found.values()):
+                do = f"; if it stays so alone: tessera fleet remove DIR {number}, on another one's host"
             yield Remark("fault", f"gateway {number} has stopped serving: {status.fault}{do}")
         if status.lag_seconds > LATE_SECONDS:
             late = duration.about(status.lag_seconds)
