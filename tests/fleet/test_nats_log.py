@@ -256,10 +256,12 @@ async def test_node_that_comes_back_with_another_configuration_is_noticed(
         said = await append_until_refused()
         assert "n2 acknowledges entries before its disk has them" in said
         assert nats_configuration.SYNC_LINE in said
+        assert (await log.engine()).refusal == said
         engine.nodes.kill(2)
         engine.nodes.configure(lambda _, text: text)
         await asyncio.to_thread(engine.nodes.start)
         await append_until_taken()
+        assert not (await log.engine()).refusal
 
 
 async def test_what_does_not_arrive_is_asked_for_again(engine: _Stream) -> None:

@@ -105,11 +105,30 @@ def test_an_engine_that_is_away_is_noticed_in_status_figures_and_health(tmp_path
         await desk.looking.look()
         assert desk.figures()["tessera_fleet_quorum"] == 1
         assert metrics.complaints(desk.operated, desk.looking) == []
+        told: list[str] = []
+        play.gateways[1].relay.notice = lambda event, **_: told.append(event)
         play.log.down = True
         assert "no-quorum" in codes(await desk.ask("status"))
         assert desk.figures()["tessera_fleet_quorum"] == 0
         assert metrics.complaints(desk.operated, desk.looking) == ["the engine takes no entries"]
+        await play.until(lambda: "log" in told)
         play.log.down = False
+        there = len(play.log.entries)
+        await play.until(lambda: len(play.log.entries) > there)
+        assert told.count("log") == 1
+
+    played(story, tmp_path)
+
+
+def test_an_engine_that_is_not_written_to_for_how_it_is_set_up_is_noticed(tmp_path: Path) -> None:
+    async def story(play: Play) -> None:
+        await play.begin(1)
+        (desk,) = desks(play).values()
+        desk.looking.engine = WELL
+        assert desk.looking.has_quorum
+        desk.looking.engine = WELL._replace(refusal="node n2 lacks a line; write it")
+        assert not desk.looking.has_quorum
+        assert metrics.complaints(desk.operated, desk.looking) == ["the engine takes no entries"]
 
     played(story, tmp_path)
 
@@ -236,6 +255,7 @@ def test_what_is_no_status_is_refused(content: bytes) -> None:
         ("differs", status(state=bytes(32)), WELL),
         ("engine-away", status(), None),
         ("no-quorum", status(), WELL._replace(leader="")),
+        ("engine-refused", status(), WELL._replace(refusal="node n2 lacks a line; write it")),
         ("engine-node", status(), WELL._replace(nodes=(EngineNode("n3", "", False), *WELL.nodes[:2]))),
     ],
 )
@@ -253,6 +273,32 @@ def test_gateways_that_cannot_be_asked_while_the_engine_is_away_are_not_said_to_
     found: dict[int, GatewayStatus | None] = {1: status(), 2: None, 3: None}
     assert [remark.code for remark in operated.remarks(three().state, found, None)] == ["engine-away"]
     assert [remark.code for remark in operated.remarks(three().state, found, WELL)] == ["unreachable"] * 2
+
+
+def test_a_gateway_that_was_removed_is_told_so_and_nothing_of_the_others() -> None:
+    state: State = three().state
+    del state.nodes[3]
+    found: dict[int, GatewayStatus | None] = {1: None, 2: None, 3: status(fault="it was removed", lag_seconds=99.0)}
+    removed, few = operated.remarks(state, found, WELL)
+    assert removed.code == "fault" and "gateway 3 was removed" in removed.text and "repair" not in removed.text
+    assert few.code == "few"
+
+
+def test_a_node_that_is_lost_is_the_reason_for_gateways_that_do_not_answer() -> None:
+    found: dict[int, GatewayStatus | None] = {1: status(), 2: None, 3: status()}
+    (gone,) = operated.remarks(three().state, found, WELL)
+    assert "remove DIR 2" in gone.text
+    without_one = WELL._replace(nodes=(EngineNode("n3", "", False), *WELL.nodes[:2]))
+    node, gone = operated.remarks(three().state, found, without_one)
+    assert (node.code, gone.code) == ("engine-node", "unreachable")
+    assert "look again" in gone.text and "remove" not in gone.text
+    # without a leader nobody is known to be current: a node that answers is not said to be away
+    alone = EngineStatus("", (EngineNode("n1", "2.12.3", False), EngineNode("n2", "", False)))
+    assert [remark.code for remark in operated.remarks(three().state, found, alone)] == [
+        "no-quorum",
+        "engine-node",
+        "unreachable",
+    ]
 
 
 def test_rounds_that_stand_still_for_want_of_a_clock_are_explained() -> None:
@@ -299,8 +345,35 @@ def test_a_repair_begins_from_the_gateway_that_is_furthest_and_only_there(
         repair.check(gateway_that_serves(), at_fault, frozenset())
 
 
+def test_a_gateway_that_was_removed_repairs_nothing() -> None:
+    gateway: Any = Faulty("it was removed")
+    del gateway.state.nodes[1]
+    with pytest.raises(UsageError, match=r"was removed.*with a new directory"):
+        repair.check(gateway, {1: status(fault="x"), 2: None, 3: None}, frozenset({2, 3}))
+
+
 def gateway_that_serves() -> Any:
     return Faulty(fault="")
+
+
+def test_a_log_is_the_same_one_whichever_node_is_named_first() -> None:
+    assert engines.is_same("nats://a,b,c/berlin", "nats://c:4222,a/berlin")
+    assert not engines.is_same("nats://a,b,c/berlin", "nats://a,b,c/berlin-2")
+    assert not engines.is_same("nats://a,b,c/berlin", "sqlite:///a/berlin.db")
+
+
+def test_a_gateway_that_alone_is_at_fault_is_to_be_removed_and_a_log_that_is_broken_for_all_repaired() -> None:
+    broken = status(fault="the engine lost something")
+    (alone,) = operated.remarks(three().state, {1: status(), 2: broken, 3: status()}, WELL)
+    assert "fleet remove DIR 2, on another one's host" in alone.text and "repair" not in alone.text
+    for remark in operated.remarks(three().state, {1: broken, 2: broken, 3: broken}, WELL):
+        assert "fleet repair DIR" in remark.text
+
+
+def test_a_gateway_that_was_repaired_is_to_be_started_and_not_repaired_again() -> None:
+    found: dict[int, GatewayStatus | None] = {1: status(), 2: status(), 3: status(fault=operated.REPAIRED)}
+    (remark,) = operated.remarks(three().state, found, WELL)
+    assert remark.code == "fault" and "to be started again" in remark.text and "fleet repair" not in remark.text
 
 
 def test_a_fleet_goes_on_in_another_log_with_all_that_was_acknowledged(

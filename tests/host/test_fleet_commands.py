@@ -95,6 +95,9 @@ def test_ports_may_be_others_and_addresses_of_ipv6(say: Say, tmp_path: Path) -> 
         (engine(nodes="10.0.0.1,10.0.0.2"), 2, "a log is on 3 nodes"),
         (engine(listen="10.0.0.4"), 2, "this one is one of them"),
         (engine(nodes="10.0.0.2,10.0.0.2,10.0.0.1"), 2, "a log is on 3 nodes"),
+        (engine(listen="10.0.0.2:70000"), 2, "'10.0.0.2:70000' has no port"),
+        (engine(nodes="10.0.0.1,10.0.0.2,10.0.0.3:0"), 2, "'10.0.0.3:0' has no port"),
+        (["fleet", "engine", "n 2", *engine()[3:]], 2, "'n 2' has a blank"),
         (engine(password="empty"), 3, "put one line into it"),
         (engine(password="nothing"), 3, "cannot be read"),
         (["fleet", "init", "berlin", "--storage", LOG], 2, "--engine-password-file FILE"),
@@ -233,6 +236,21 @@ def test_a_relay_becomes_a_fleet_of_one_and_its_unit_is_a_gateway_s(say: Say, tm
         "SocketBindAllow=tcp:8200",
         "SocketBindAllow=tcp:9100",
     ]
+
+
+def test_a_join_at_a_log_without_entries_says_that_its_name_is_another_one(
+    say: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def empty(*_: Any) -> Any:
+        return Empty()
+
+    monkeypatch.setattr(engines, "open_log", empty)
+    (tmp_path / "new").mkdir()
+    for name in ("relay.json", "parameters"):
+        shutil.copy(tmp_path / "berlin" / name, tmp_path / "new")
+    (tmp_path / "code").write_text(f"{Code(1, bytes(16))}\n")
+    code, _, error = say("fleet", "join", "new", *ENGINE, "--code-file", "code")
+    assert code == 2 and "has no entries" in error and "write the name of the log" in error
 
 
 def test_a_join_that_finds_nobody_leaves_the_directory_as_it_was(say: Say, tmp_path: Path) -> None:

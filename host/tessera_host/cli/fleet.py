@@ -109,7 +109,7 @@ def fleet_engine(
 
     It has all that a gateway checks before it believes a node.
     """
-    hosts = nodes.split(",")
+    hosts = [host.strip() for host in nodes.split(",")]
     names = [_host(host) for host in hosts]
     if len(set(hosts)) != NODES or _host(listen) not in names or not all(names):
         raise UsageError(
@@ -119,6 +119,11 @@ def fleet_engine(
     addresses = tuple(_at(host, _NODE_PORT) for host in hosts)
     own = addresses[names.index(_host(listen))]
     try:
+        for word in (name, _at(listen, _PORT), *addresses):
+            if re.search(r"\s", word):
+                raise ValueError(f"'{word}' has a blank")
+            if word != name and not 0 < int(word.rpartition(":")[2]) < 1 << 16:
+                raise ValueError(f"'{word}' has no port")
         made = Node(name, _at(listen, _PORT), own, addresses, store, user, _first_line(password), tls=tls_files)
         text = made.text()
     except ValueError as error:
@@ -284,6 +289,11 @@ async def _join(directory: Path, file: FleetFile, code: Code) -> int:
     log = await engines.open_log(file, curve.public(_identity(directory)), server_relay.read_parameters(directory))
     transport = engines.transport(log)
     try:
+        if not await log.last():
+            raise UsageError(
+                f"{file.storage} has no entries, so it is not the log of a fleet that runs",
+                "write the name of the log that fleet init was given",
+            )
         with tempfile.TemporaryDirectory(prefix=".joining-", dir=directory.absolute().parent) as scratch:
             made = Path(scratch)
             for name in (CONFIGURATION, PARAMETERS):
@@ -309,7 +319,10 @@ def _check_for_several(file: FleetFile) -> None:
 
 def _check_no_gateway(directory: Path) -> None:
     if storage.is_gateway(directory):
-        raise UsageError(f"{directory} is a gateway's already", f"start it: {_serve(directory)}")
+        raise UsageError(
+            f"{directory} is a gateway's already",
+            f"start it: {_serve(directory)}; one that was removed begins with a new directory",
+        )
 
 
 def _identity(directory: Path) -> bytes:
@@ -339,7 +352,7 @@ def fleet_status(
     """Show how the gateways and the engine of a fleet do, asked through the gateway that runs in this directory.
 
     Exit code 9 if there is something to look at; --json has it as codes: unreachable, fault, differs, behind, clock,
-    no-token-key, versions, engine-away, no-quorum, engine-node; and few, which is no fault.
+    no-token-key, versions, engine-away, no-quorum, engine-refused, engine-node; and few, which is no fault.
     """
     if watch and as_json:
         raise UsageError("--watch is for a person", "leave it out with --json")

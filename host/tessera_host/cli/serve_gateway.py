@@ -7,10 +7,12 @@ gateway is fleet.gateway's, what is common with a relay alone is serving's.
 import asyncio
 import contextlib
 import errno
+import functools
 import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -63,7 +65,7 @@ def serve_gateway(
     log = Log(watching.log is LogForm.JSON)
     with failures_logged(log):
         opened = FleetGateway(directory, sessions=sessions)
-        opened.relay.notice = log.event
+        opened.relay.notice = functools.partial(_notice, log)
         try:
             places = options.places(opened.told, lambda message, hint: warn(log, "certificate", message, hint))
             warn_if_nobody_else_comes(places, opened.told)
@@ -73,6 +75,14 @@ def serve_gateway(
         finally:
             opened.close()
         log.event("stopped")
+
+
+def _notice(log: Log, event: str, level: str = "info", **fields: Any) -> None:
+    """What the gateway tells of itself; what says what to do is for people who read no JSON, too."""
+    if "hint" in fields:
+        warn(log, event, **fields)
+    else:
+        log.event(event, level=level, **fields)
 
 
 def _unit(directory: Path, url: str | None, options: Listening, watching: Watching, sessions: int) -> Unit:
@@ -240,6 +250,6 @@ class _Serving:
             typer.echo(announcement.READY)
 
     def _at_fault(self, running: Operated, error: TesseraError) -> None:
-        running.fault = error.message
+        running.fault = str(error)  # whoever looks from another host has not its log
         running.door.close()
         warn(self._log, "fault", f"this gateway serves no more: {error.message}", error.hint)

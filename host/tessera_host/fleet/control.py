@@ -111,7 +111,7 @@ class Control(_Answering):
         found = await self._looking.all()
         repair.check(self._gateway, found, without)
         await repair.begin_again(self._directory, *self._gateway.parts, url)
-        self._gateway.fault = "it was repaired, and is to be started again"
+        self._gateway.fault = operated.REPAIRED
         left = [number for number in found if number != self._gateway.number]
         return {"storage": url, "gateway": self._gateway.number, "position": self._gateway.state.position, "left": left}
 

@@ -39,6 +39,13 @@ def check(url: str) -> None:
         relay_storage.read(url)
 
 
+def is_same(url: str, other: str) -> bool:
+    """Whether both name one log, whichever node is named first. Raises UsageError."""
+    if url.startswith(_NATS) and other.startswith(_NATS):
+        return Address.read(url).name == Address.read(other).name
+    return url == other
+
+
 def keep_seconds(newest: Head) -> int:
     """How long an entry is of use: retention, and the epoch that is open."""
     return (newest.retention_epochs + 1) * newest.epoch_rounds * newest.round_seconds

@@ -161,6 +161,7 @@ class FleetGateway(ServerRelay):
         self._deaf_ms = self.relay.clock.uptime_ms()  # the last time at which nothing was heard
         self._sent_ms = self.relay.clock.uptime_ms()
         self._said = 0  # the newest `last` that this gateway wrote
+        self._away: type[LogError] | None = None  # what the log answers instead of taking entries
         self._appends: set[asyncio.Task[None]] = set()
         self._broken: asyncio.Future[NoReturn] = asyncio.get_running_loop().create_future()
         if self.state.position >= self._target:
@@ -292,15 +293,15 @@ class FleetGateway(ServerRelay):
 
     async def _append(self, sealed: bytes, id: bytes) -> None:
         """Until the log says yes."""
-        warned = False
         while True:
             try:
                 await self._log.append(sealed, id)
+                self._away = None
                 return
             except (LogUnavailable, LogRefused) as error:
-                if not warned:
+                if self._away is not type(error):  # said once, however many entries wait
                     self.relay.notice("log", level="warning", message=error.message, hint=error.hint)
-                warned = True
+                self._away = type(error)
             except LogError as error:
                 if not self._broken.done():
                     self._broken.set_exception(error)

@@ -68,10 +68,11 @@ class EngineNode(NamedTuple):
 
 class EngineStatus(NamedTuple):
     """How the engine does, for people. leader: the node that orders entries now; empty while there is none, and then
-    nothing is appended."""
+    nothing is appended. refusal: why nothing is appended although there is one: what a LogRefused says."""
 
     leader: str
     nodes: tuple[EngineNode, ...]
+    refusal: str = ""
 
 
 class Log(Protocol):

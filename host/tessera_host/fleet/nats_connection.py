@@ -73,7 +73,7 @@ class Connection:
         said = error.get("description", "an error without a text")
         if error.get("code", 0) >= 500:
             await self.leave_in_time(client)  # so says a node that the others do not reach, too
-            raise LogUnavailable(f"the engine says: {said}")
+            raise LogUnavailable(f"the engine says: {said}", "start all its nodes, and look at what they write")
         raise LogRefused(f"the engine refuses {what}: {said}", "look at the configuration of its nodes")
 
     async def ask(

@@ -191,7 +191,7 @@ class NatsLog:
             EngineNode(name, answering.get(name, {}).get("version", ""), name in answering and name in current)
             for name in sorted(peers | answering.keys())
         )
-        return EngineStatus(state.leader if state else "", tuple(nodes))
+        return EngineStatus(state.leader if state else "", tuple(nodes), str(self._refusal or ""))
 
     # -- appending
 

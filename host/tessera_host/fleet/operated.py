@@ -31,6 +31,7 @@ STATUS = 16  # the kind of a question (questions.py): its first byte
 LOOK_SECONDS = 5.0
 WRITE_SECONDS = 20.0
 _PAUSE_SECONDS = 0.05
+REPAIRED = "it was repaired, and is to be started again"  # the fault of one that goes on in another log
 LATE_SECONDS = 10.0  # a gateway that is so far behind is to be looked at
 _HASH_BYTES = 32
 
@@ -214,7 +215,7 @@ class Looking:
     @property
     def has_quorum(self) -> bool:
         """Whether the engine takes entries."""
-        return bool(self.engine and self.engine.leader)
+        return bool(self.engine and self.engine.leader and not self.engine.refusal)
 
     @property
     def lag_seconds(self) -> float:
@@ -287,7 +288,10 @@ def remarks(state: State, found: Mapping[int, GatewayStatus | None], engine: Eng
     """Of a fleet, by the gateway with this state; nothing if all is well."""
     if engine is None:  # which carries questions: nothing is known of a gateway that does not answer
         found = {number: status for number, status in found.items() if status}
-    return [*_engine(engine), *_gateways(state, found), *_agreement(state, found), *_size(state)]
+    if found.keys() - state.nodes.keys():  # this one was removed, and nobody answers it
+        found = {number: status for number, status in found.items() if status}
+    is_whole = engine is not None and bool(engine.leader) and all(node.is_current for node in engine.nodes)
+    return [*_engine(engine), *_gateways(state, found, is_whole), *_agreement(state, found), *_size(state)]
 
 
 def _engine(engine: EngineStatus | None) -> Iterable[Remark]:
@@ -296,22 +300,36 @@ def _engine(engine: EngineStatus | None) -> Iterable[Remark]:
         return
     if not engine.leader:
         yield Remark("no-quorum", "the engine has no leader: start its other nodes; members read on, and nobody posts")
+    if engine.refusal:
+        yield Remark("engine-refused", f"nothing is written into the log, and nobody posts: {engine.refusal}")
     for node in engine.nodes:
-        if not node.is_current:
+        if not node.is_current and (engine.leader or not node.version):  # without one nobody says who is current
             yield Remark("engine-node", f"node {node.name} of the engine is away or behind: start it, look at its disk")
 
 
-def _gateways(state: State, found: Mapping[int, GatewayStatus | None]) -> Iterable[Remark]:
+def _gateways(state: State, found: Mapping[int, GatewayStatus | None], is_whole: bool) -> Iterable[Remark]:
+    """is_whole: whether all nodes of the engine are there. One that is lost takes its gateways away for seconds."""
     for number, status in found.items():
-        if status is None:
+        if number not in state.nodes:
             yield Remark(
-                "unreachable",
-                f"gateway {number} does not answer: start it, or if it is lost or stolen: tessera fleet remove DIR "
-                f"{number}",
+                "fault",
+                f"gateway {number} was removed from the fleet: stop it, and delete its directory; with a new one it "
+                "may join again. Status on another gateway's host shows the fleet",
             )
             continue
+        if status is None:
+            do = f"start it, or if it is lost or stolen: tessera fleet remove DIR {number}"
+            if not is_whole:
+                do = "if it runs, it looks for another node of the engine; look again in a minute, and start it if not"
+            yield Remark("unreachable", f"gateway {number} does not answer: {do}")
+            continue
         if status.fault:
-            yield Remark("fault", f"gateway {number} has stopped serving: {status.fault}; tessera fleet repair DIR")
+            do = "; tessera fleet repair DIR"
+            if status.fault == REPAIRED:
+                do = ""
+            elif any(other and not other.fault for other in found.values()):
+                do = f"; if it stays so alone: tessera fleet remove DIR {number}, on another one's host"
+            yield Remark("fault", f"gateway {number} has stopped serving: {status.fault}{do}")
         if status.lag_seconds > LATE_SECONDS:
             late = duration.about(status.lag_seconds)
             yield Remark("behind", f"gateway {number} is {late} behind the log: look at its disk and processor")

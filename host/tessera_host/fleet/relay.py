@@ -468,7 +468,7 @@ class FleetRelay(WatchedRelay):
             case replay.NodeChanged(gateway, None) if gateway == self.seat.number:
                 raise Removed(
                     f"gateway {gateway} was removed from the fleet",
-                    "let it join again: tessera fleet join",
+                    "stop it, and let it join again with a new directory: tessera fleet join",
                 )
             case replay.ParametersTaken(blob, _):
                 self._take_set(blob)

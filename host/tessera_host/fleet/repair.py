@@ -25,6 +25,11 @@ def check(gateway: Operated, found: Mapping[int, GatewayStatus | None], without:
     if not gateway.fault:
         raise UsageError("this gateway serves: there is nothing to repair", "tessera fleet status shows which does not")
     state = gateway.state
+    if gateway.number not in state.nodes:
+        raise UsageError(
+            f"gateway {gateway.number} was removed from the fleet, which goes on without it",
+            "stop it, and let it join again with a new directory: tessera fleet join",
+        )
     for number, status in found.items():
         if number == gateway.number or number in without:
             continue
@@ -55,7 +60,7 @@ def check(gateway: Operated, found: Mapping[int, GatewayStatus | None], without:
 async def begin_again(directory: Path, database: Database, state: State, keys: Keys, url: str) -> None:
     """Go on alone, in the empty log that `url` names, from a state that is whole. Raises UsageError, LogError."""
     file = storage.FleetFile.read(directory)
-    if url == file.storage:
+    if engines.is_same(url, file.storage):
         raise UsageError("this is the log that is broken", "name another one, whose name was never used")
     file = replace(file, storage=url)
     log = await engines.open_log(file, state.relay_key, state.head)
