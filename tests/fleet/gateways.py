@@ -68,7 +68,7 @@ class Gateway:
         self.replay = Replay(state, self.log_keys, STATIC, office.LEDGER_KEY)
         self.pending: list[frames.Frame] = []
         self.waiting: dict[bytes, list[frames.Frame]] = {}  # of entries that were not replayed yet, by their ids
-        self.counter = state.first_counter(number, self.starts)
+        self.counter = state.first_counter(number, self.starts, self.starts - 1)
         self.answers: dict[bytes, replay.Effect] = {}
         self.ring: dict[tuple[int, int], list[bytes]] = {}
         self.effects: list[replay.Effect] = []
@@ -210,7 +210,7 @@ class Gateway:
         again.served = self.served
         again.answers = self.answers
         again.follow()
-        again.counter = again.state.first_counter(again.number, again.starts)
+        again.counter = again.state.first_counter(again.number, again.starts, self.starts)
         return again
 
 

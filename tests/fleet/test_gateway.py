@@ -16,6 +16,7 @@ from tessera import params
 from tessera.clock import Clock
 from tessera.errors import Refused
 from tessera.ledger import Checkpoint
+from tessera_host.errors import IntegrityError
 from tessera_host.fleet.duties import SILENT_MS
 from tessera_host.fleet.entry import LEAST_BYTES
 from tessera_host.fleet.frames import FRAME_BYTES
@@ -210,6 +211,31 @@ def test_a_gateway_that_was_off_for_an_epoch_catches_up(tmp_path: Path) -> None:
         await play.until(lambda: len(play.states) == 1)
         member = await admitted(play, 2, 1)
         assert await member.send(records(1)[0])  # it was handed the token key
+
+    played(story, tmp_path)
+
+
+def test_a_gateway_from_a_backup_never_begins_however_often_it_is_started(tmp_path: Path) -> None:
+    """Keys that were erased since come back with it."""
+
+    async def story(play: Play) -> None:
+        await play.begin(3)
+        await play.next_round()
+        await play.stop(2)
+        backup = tmp_path / "backup"
+        shutil.copytree(play.directory(2), backup)
+        await play.start(2)
+        assert 2 in play.gateways  # a stop in order costs nothing
+        await play.next_round()
+        await play.kill(2)
+        shutil.rmtree(play.directory(2))
+        shutil.copytree(backup, play.directory(2))
+        for _ in range(3):
+            await play.start(2)
+            assert 2 not in play.gateways
+            error = play.errors.pop(2)
+            assert isinstance(error, IntegrityError) and "older than what the gateway wrote" in error.message
+            await play.next_round()
 
     played(story, tmp_path)
 

@@ -603,9 +603,10 @@ def test_gateway_with_a_storage_from_a_backup_does_not_begin() -> None:
     fleet[1].tick()
     fleet.engine.land()
     fleet[1].follow()
-    assert fleet[1].state.first_counter(1, 2) == 2 << 32 and fleet[1].state.first_counter(9, 1) == 1 << 32
-    with pytest.raises(IntegrityError, match="older than what the gateway wrote"):
-        fleet[1].state.first_counter(1, 1)
+    assert fleet[1].state.first_counter(1, 2, 1) == 2 << 32 and fleet[1].state.first_counter(9, 1, 0) == 1 << 32
+    for starts, lives in ((1, 0), (1, 1), (2, 0), (5, 0)):  # however often it was started in vain
+        with pytest.raises(IntegrityError, match="older than what the gateway wrote"):
+            fleet[1].state.first_counter(1, starts, lives)
 
 
 @settings(max_examples=40)

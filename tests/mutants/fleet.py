@@ -359,8 +359,8 @@ CHANGES: Changes = {
         ),
         Change(
             "gateway-from-a-backup-writes",
-            "        if first <= self.counters.get(gateway, (-1, 0))[0]:\n",
-            "        if False:\n",
+            "        if newest >> _LIFE_BITS > lives or newest >= first:\n",
+            "        if newest >= first:\n",
             of("replay", "gateway_with_a_storage_from_a_backup_does_not_begin"),
         ),
         Change(

@@ -241,7 +241,10 @@ class FleetGateway(ServerRelay):
 
     def _begin_to_write(self) -> None:
         """Raises IntegrityError if this gateway is an older copy of itself."""
-        self._counter = self.state.first_counter(self.seat.number, self.relay.boots)
+        starts, lives = self.relay.boots, storage.kept_lives(self.database)
+        # One whose program knew no lives yet wrote after the start before.
+        self._counter = self.state.first_counter(self.seat.number, starts, starts - 1 if lives is None else lives)
+        storage.keep_lives(self.database, starts)
         self._dirty = True
         self.database.commit()
         self.relay.caught_up()

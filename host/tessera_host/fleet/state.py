@@ -216,12 +216,14 @@ class State:
             seen |= 1 << -ahead
         self.counters[gateway] = highest, seen
 
-    def first_counter(self, gateway: int, starts: int) -> int:
+    def first_counter(self, gateway: int, starts: int, lives: int) -> int:
         """With which a gateway begins that started for the starts-th time, as it knows durably, and has replayed the
-        log to its end: whatever of its lives before is on its way has another. Raises IntegrityError if it has lived
-        longer than it knows."""
+        log to its end: whatever of its lives before is on its way has another. lives: the newest of its starts after
+        which it wrote entries, as it knows durably, too. Raises IntegrityError if it has lived longer than it knows.
+        """
         first = starts << _LIFE_BITS
-        if first <= self.counters.get(gateway, (-1, 0))[0]:
+        newest = self.counters.get(gateway, (-1, 0))[0]
+        if newest >> _LIFE_BITS > lives or newest >= first:
             raise IntegrityError(
                 f"the storage of gateway {gateway} is older than what the gateway wrote, as of a backup or a copy",
                 "remove this gateway, and let it join under another number: tessera fleet remove, tessera fleet join",

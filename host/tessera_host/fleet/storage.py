@@ -31,7 +31,8 @@ from .state import NodeInForce, Rule, State
 FILE = "fleet.json"
 FIRST = 1  # the number of the gateway that founds a fleet
 _VERSION = 1
-_STATE, _KEYS = "fleet state", "fleet keys"  # values of the database
+_STATE, _KEYS, _LIVES = "fleet state", "fleet keys", "fleet lives"  # values of the database
+_LIVES_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,18 @@ def kept(database: Database) -> tuple[State, Keys]:
             "name the one that this gateway ran with, or let it join again",
         )
     return State.decoded(state), Keys.decoded(keys)
+
+
+def keep_lives(database: Database, start: int) -> None:
+    """Durable with the next commit: after its start of this number the gateway writes entries. A start that is refused
+    does not count, or a storage from a backup would be taken when it is started often enough."""
+    database.keep(_LIVES, start.to_bytes(_LIVES_BYTES, "big"))
+
+
+def kept_lives(database: Database) -> int | None:
+    """The newest of them; None if there was none."""
+    kept = database.kept(_LIVES)
+    return None if kept is None else int.from_bytes(kept, "big")
 
 
 # -- becoming a gateway
