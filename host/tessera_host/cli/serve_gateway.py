@@ -246,7 +246,9 @@ class _Serving:
             typer.echo(json.dumps({"serving": where, "gateway": opened.seat.number, "runtime": runtime}))
         elif not self._log.as_json:
             lines = announcement.announcement(opened.relay, where)
-            typer.echo("\n".join([*lines, f"gateway {opened.seat.number} of {len(opened.state.nodes)}"]))
+            size = len(opened.state.nodes)  # numbers of those that left are not given again
+            fleet = f"gateway {opened.seat.number}, of a fleet of {size}"
+            typer.echo("\n".join([*lines, fleet]))
             typer.echo(announcement.READY)
 
     def _at_fault(self, running: Operated, error: TesseraError) -> None:
