@@ -63,6 +63,7 @@ WORK_CYCLES = 1_000
 BESIDE_WORK_CYCLES = 4_000
 OTHERS_WORK_CYCLES = 12_000
 UNDELAYED = "undelayed "
+FEW = 4  # real records of a round at most, in a relay that has few
 BURST, SHARE = 8, 0.2  # records another posts at once, and how often
 PINGS = {"post": "POST to ACK", "void": "VOID", "info": "INFO"}
 PARTS: dict[str, Path | bytes] = {"board_program": Path(__file__).with_name("board_program.py")} | {
@@ -287,7 +288,9 @@ def rows_at(image: Path, mhz: int) -> list[Row]:
     found += judged("constant batches, FETCH, work", fetch_slopes(UNDELAYED + "fetch", *batches), WORK_CYCLES)
     found += judged("constant batches, open round fills", ping_slopes("", batches[1]), OTHERS_CYCLES)
     found += judged("constant batches, open round fills, work", ping_slopes(UNDELAYED, batches[1]), OTHERS_WORK_CYCLES)
-    cycles = start_slope([product, batches, at(rounds=4, seed=5, kinds=()).run(image)])
+    # As many rounds in both: what a start reads of the key ring grows with them, and they are public.
+    few = at(rounds=100, seed=4, constant=True, most=FEW, kinds=()).run(image)
+    cycles = start_slope([batches, few])
     good = abs(cycles) <= START_CYCLES
     found.append(Row("restart", f"{cycles:+.0f} cycles a record in the ring", f"within ± {START_CYCLES:,}", good))
     return [replace(row, what=f"{mhz} MHz, {row.what}") for row in found]

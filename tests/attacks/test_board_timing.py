@@ -5,11 +5,10 @@ does."""
 from pathlib import Path
 
 from tests.attacks import board_timing
-from tests.attacks.board_timing import START_CYCLES, UNDELAYED, WORK_CYCLES, Experiment, Slope
+from tests.attacks.board_timing import FEW, START_CYCLES, UNDELAYED, WORK_CYCLES, Experiment, Slope
 from tests.support import kept_runs
 
 ROUNDS = 60
-FEW = 4  # real records of 44 at most: as many rounds, as what a start reads of the key ring grows with them
 
 Seen = tuple[dict[int, int], list[board_timing.Observation]]
 
