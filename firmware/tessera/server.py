@@ -329,10 +329,11 @@ class Server:
         if connection.cells is None:
             connection.cells = CellFrame()
         cells = connection.cells
+        collect()
         self._deliveries += 1
         try:
             due = self._timing.lead_ms
-            more = first = True
+            more = True
             burst, waiting = self._machine.burst, b""
             delivery = refusal = None
             while more:
@@ -349,10 +350,6 @@ class Server:
                     more = False
                 sealed = cells.buffer
                 connection.session.channel.seal_in_place(sealed)
-                if first:
-                    # The first frame waits for its moment anyway, which then says nothing of the collector's time.
-                    first = False
-                    collect()
                 if burst > 1:
                     waiting += sealed
                     if more and len(waiting) < burst * len(sealed):

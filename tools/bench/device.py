@@ -274,7 +274,7 @@ def summary(core: Figures, boot: Figures, service: Figures, cells: Figures) -> l
     time_of(f"first frame of a constant batch of {PLACES}", statistics.median(firsts))
     time_of("the same, longest", max(firsts))
     collections = [cell["collection"] for cell in cells["cells"]]
-    time_of("the collector, while that frame waits for its moment, longest", max(collections))
+    time_of("the collector, which the server runs before it, longest", max(collections))
     median("seal of a round", "seal")
     median("seal of an epoch, keys erased", "seal_of_epoch")
     time_of(f"a set of {SET_EPOCHS} epochs and {SET_RELAYS} relays, taken", sum(core["set"]))
