@@ -269,9 +269,9 @@ def rows_at(image: Path, mhz: int) -> list[Row]:
     at = partial(Experiment, mhz=mhz)
     product = at(rounds=110, beside=90, pings=60).run(image)
     control = at(rounds=24, seed=2, leak=True).run(image)
-    batches = at(rounds=140, pings=90, seed=4, constant=True).run(image)
+    batches = at(rounds=110, pings=90, seed=4, constant=True).run(image)
     # As many rounds in both: what a start reads of the key ring grows with them, and they are public.
-    few = at(rounds=140, pings=30, seed=4, constant=True, most=FEW, kinds=("",)).run(image)
+    few = at(rounds=110, pings=30, seed=4, constant=True, most=FEW, kinds=("",)).run(image)
     found = judged("FETCH", fetch_slopes("fetch", *product), DELAYED_CYCLES)
     found += judged("FETCH beside POST and VOID", fetch_slopes("beside", *product), OTHERS_CYCLES)
     found += judged("open round fills", ping_slopes("", product[1]), OTHERS_CYCLES)
