@@ -90,7 +90,7 @@ test-long: image setup-emulator ## tests that take minutes each: cables pulled a
 test-radio: image-radio setup-emulator ## the image of a Pico W in the emulator, with MICROPY_DIR=: core tests, members, faults of its radio (ten minutes)
 	@"$(PYTHON)" -m pytest -q -n 2 tests/radio $(if $(LEAST),--collect-only) && "$(PYTHON)" -m tests.run_on_board --quick "$(IMAGE_RADIO)" $(FILES)
 
-test-powercut: image setup-emulator ## the power cut in every flash operation, and in every operation of the recovery (half an hour)
+test-powercut: image setup-emulator ## the power cut in every flash operation, and in every operation of the recovery (an hour)
 	@"$(PYTHON)" -m tests.powercut.powercut $(LEAST) && "$(PYTHON)" -m tests.powercut.boardcuts $(LEAST) && \
 		"$(PYTHON)" -m tests.powercut.updatecuts $(LEAST)
 
@@ -142,7 +142,7 @@ bench: setup ## rates and peak heap on both runtimes; what a request costs the i
 bench-growth: setup ## what a member costs from 10^2 to 10^7, by a model that a run of 10^4 members has to prove; tokens for 10^5 in an hour; writes docs/growth.md (half an hour)
 	@"$(PYTHON)" -m tools.bench.growth all
 
-bench-fleet: setup ## gateways on one log, beside one alone and a bare client of the engine: posts, answers, fetches (five minutes)
+bench-fleet: setup ## gateways on one log, beside one alone and a bare client of the engine: posts, answers, fetches (seven minutes)
 	@"$(PYTHON)" -m tools.bench.fleet
 
 c-stack: setup ## the C stack that each function of the C modules takes at most
