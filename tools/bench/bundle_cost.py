@@ -35,7 +35,8 @@ def make_bundle(folder: Path) -> bytes:
     board = boards.read_board(BOARD)
     manifest = boards.stage(board, folder)
     core = folder / "firmware" / "tessera"
-    (core / "__init__.py").write_text(f'VERSION = "{VERSION}"\n')
+    init = core / "__init__.py"
+    init.write_text(init.read_text().replace(f'"{boards.version(core)}"', f'"{VERSION}"'))
     (folder / "firmware" / "tessera_build.py").write_text(boards.build_module(board, core))
     micropython, mpy_cross = boards.programs()
     return bundle.make(board, boards.frozen_modules(board, manifest, micropython), mpy_cross)
