@@ -119,11 +119,6 @@ def fleet_engine(
     addresses = tuple(_at(host, _NODE_PORT) for host in hosts)
     own = addresses[names.index(_host(listen))]
     try:
-        for word in (name, _at(listen, _PORT), *addresses):
-            if re.search(r"\s", word):
-                raise ValueError(f"'{word}' has a blank")
-            if word != name and not 0 < int(word.rpartition(":")[2]) < 1 << 16:
-                raise ValueError(f"'{word}' has no port")
         made = Node(name, _at(listen, _PORT), own, addresses, store, user, _first_line(password), tls=tls_files)
         text = made.text()
     except ValueError as error:

@@ -79,10 +79,11 @@ class Node:
     tls: Path | None = None
 
     def text(self) -> str:
-        """The file. Raises ValueError if a name or the password has a character that cannot be printed."""
-        routes = ", ".join(_quoted(f"nats-route://{address}") for address in self.nodes)
-        return f"""server_name: {_quoted(self.name)}
-listen: {_quoted(self.listen)}
+        """The file. Raises ValueError if a name or the password has a character that cannot be printed, or a name or an
+        address is none that nats-server takes."""
+        routes = ", ".join(_address(address, "nats-route://") for address in self.nodes)
+        return f"""server_name: {_word(self.name)}
+listen: {_address(self.listen)}
 {self._tls_for_gateways()}jetstream {{
   store_dir: {_quoted(str(self.store))}
   {SYNC_LINE}  # nothing is acknowledged before the disk has it
@@ -100,7 +101,7 @@ accounts {{
 system_account: {SYSTEM}
 cluster {{
   name: {_quoted(self.cluster)}
-  listen: {_quoted(self.listen_nodes)}
+  listen: {_address(self.listen_nodes)}
   routes: [{routes}]
   no_advertise: true  # gateways use the addresses that they were given
 {self._tls_between_nodes()}}}
@@ -206,6 +207,22 @@ def _quoted(text: str) -> str:
     if not text.isprintable():
         raise ValueError("a configuration takes printable characters")
     return json.dumps(text, ensure_ascii=False)
+
+
+def _word(text: str) -> str:
+    """As _quoted(), without a blank."""
+    quoted = _quoted(text)
+    if " " in text:
+        raise ValueError(f"'{text}' has a blank")
+    return quoted
+
+
+def _address(text: str, scheme: str = "") -> str:
+    """HOST:PORT, as _word(), behind the scheme."""
+    _word(text)
+    if not 0 < int(text.rpartition(":")[2]) < 1 << 16:
+        raise ValueError(f"'{text}' has no port")
+    return _quoted(scheme + text)
 
 
 def stream(name: str, subject: str, relay: bytes, keep_seconds: int, replicas: int) -> Json:
