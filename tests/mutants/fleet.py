@@ -431,6 +431,12 @@ CHANGES: Changes = {
             "        if self._duties.changed:\n",
             of("gateway", "what_an_entry_vouches_for_is_on_the_disk_before"),
         ),
+        Change(
+            "start-that-was-refused-counts",
+            "starts - 1 if lives is None else lives)",
+            "starts - 1)",
+            of("gateway", "a_gateway_from_a_backup_never_begins_however_often_it_is_started"),
+        ),
     ),
     f"{_FLEET}/relay.py": (
         Change(
