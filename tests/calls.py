@@ -1,5 +1,5 @@
-"""Calls in what only long suites and benchmarks run, so that a signature that changed is not found after an hour of a
-play: python -m tests.calls
+"""Calls in tests and tools, so that a signature that changed is not found after an hour of what only long suites and
+benchmarks run: python -m tests.calls
 
 Owns which of mypy's errors count there: wrong arguments. These programs are not typed strictly.
 """
@@ -8,7 +8,7 @@ import sys
 
 from mypy import api
 
-FOLDERS = "tests/attacks", "tests/cluster", "tests/fleet", "tests/fuzz", "tests/powercut", "tests/soak", "tools/bench"
+FOLDERS = "tests", "tools"
 COUNT = "[call-arg]"
 
 

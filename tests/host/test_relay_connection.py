@@ -188,10 +188,11 @@ async def test_a_relay_of_another_version_of_the_protocol_is_refused(version: in
 
 @pytest.mark.parametrize("wrong", ["relay key", "access key"])
 async def test_wrong_key_ends_at_the_handshake(wrong: str) -> None:
-    keys = [curve.public((5).to_bytes(32, "big")), ACCESS_KEY] if wrong == "relay key" else [KEY, b"b" * 32]
+    another = curve.public((5).to_bytes(32, "big"))
+    relay_key, access_key = (another, ACCESS_KEY) if wrong == "relay key" else (KEY, b"b" * 32)
     async with served(ScriptedRelay()) as relay:
         with pytest.raises(Unreachable, match="at the handshake"):
-            await RelayConnection.open("127.0.0.1", relay.port, *keys, 5)
+            await RelayConnection.open("127.0.0.1", relay.port, relay_key, access_key, 5)
 
 
 async def test_relay_that_does_not_prove_its_key_is_refused() -> None:

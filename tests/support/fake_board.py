@@ -126,12 +126,12 @@ class FakeBoard:
         if text is None or self.board is None:
             return
         self._config = json.loads(text)
-        secrets = [bytes.fromhex(self._config[name]) for name in ("static_secret", "ledger_secret")]
+        static, ledger = (bytes.fromhex(self._config[name]) for name in ("static_secret", "ledger_secret"))
         relay = Relay(
             self._ring,
             self._keyring,
             Directory(str(self.files)),
-            Identity(*secrets, self.chip, self.digest),
+            Identity(static, ledger, self.chip, self.digest),
             os.urandom,
         )
         relay.start()

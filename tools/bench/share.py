@@ -42,7 +42,7 @@ def of_a_processor(share: float, processes: Sequence[int]) -> Iterator[None]:
 
 def _root() -> Path | None:
     first, second = _ROOTS
-    if (first / "cpu.cfs_quota_us").exists() or (first / "cgroup.procs").exists():
+    if (first / "cgroup.procs").exists():
         return first
     controllers = second / "cgroup.controllers"
     return second if controllers.exists() and "cpu" in controllers.read_text().split() else None
